@@ -1,0 +1,1 @@
+//! The `nopal` command: offline tools and the data plane, from one rule graph.

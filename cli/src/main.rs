@@ -1,0 +1,3 @@
+//! Entry point of the `nopal` command.
+
+fn main() {}

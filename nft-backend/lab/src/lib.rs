@@ -1,0 +1,1 @@
+//! A small cluster made of network namespaces, with probes that send real packets.

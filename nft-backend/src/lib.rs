@@ -1,0 +1,1 @@
+//! Renders a rule graph as nftables rules and puts them into the kernel.

@@ -1,0 +1,1 @@
+//! The pure core of nopal, from Kubernetes objects to a minimized rule graph.
