@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::{Color, Format};
 
-/// Kubernetes NetworkPolicies: lint, explain, test, and enforce them alongside any CNI.
+/// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
 #[command(name = "nopal", version, arg_required_else_help = true)]
 pub struct Arguments {

@@ -1,7 +1,9 @@
 //! What rules look at: the objects, and each policy with what lowering said about it.
 
+use std::collections::BTreeSet;
+
 use policy_core::lower;
-use policy_core::problem::{Problem, ProblemKind};
+use policy_core::problem::{Problem, ProblemKind, Segment};
 
 use crate::manifest::{Content, Manifests, Object, PolicyObject};
 
@@ -57,40 +59,30 @@ impl<'a> Input<'a> {
 
 /// Leaves out what only follows from another problem: where a value could not be read, lowering sees an empty one in
 /// its place, and a peer whose only field is unknown looks empty.
-fn told_once(problems: Vec<Problem>) -> Vec<Problem> {
-    let (causes, others): (Vec<Problem>, Vec<Problem>) =
-        problems.into_iter().partition(|problem| {
-            matches!(
-                problem.kind,
-                ProblemKind::Mistyped { .. } | ProblemKind::UnknownField { .. }
-            )
-        });
-    let follows = |problem: &Problem| {
-        causes
-            .iter()
-            .any(|cause| match (&cause.kind, &problem.kind) {
-                (ProblemKind::UnknownField { .. }, ProblemKind::EmptyPeer) => {
-                    cause.path.starts_with(&problem.path)
-                }
-                (ProblemKind::UnknownField { .. }, _) => false,
-                _ => problem.path.starts_with(&cause.path) || parent_is(cause, problem),
-            })
+fn told_once(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let is_cause = |problem: &Problem| {
+        matches!(
+            problem.kind,
+            ProblemKind::Mistyped { .. } | ProblemKind::UnknownField { .. }
+        )
     };
-    let others: Vec<Problem> = others
-        .into_iter()
-        .filter(|problem| !follows(problem))
-        .collect();
-    causes.into_iter().chain(others).collect()
-}
-
-/// Whether `cause` is a field of the value that `problem` finds empty.
-fn parent_is(cause: &Problem, problem: &Problem) -> bool {
-    matches!(
-        problem.kind,
-        ProblemKind::EmptyPeer | ProblemKind::EndPortWithoutPort
-    ) && cause.path.segments().len() > 1
-        && problem
-            .path
-            .segments()
-            .starts_with(&cause.path.segments()[..cause.path.segments().len() - 1])
+    let causes = problems.iter().filter(|problem| is_cause(problem));
+    let causes: BTreeSet<Vec<Segment>> =
+        causes.map(|cause| cause.path.segments().to_vec()).collect();
+    let parent = |path: &[Segment]| path[..path.len().saturating_sub(1)].to_vec();
+    let parents: BTreeSet<Vec<Segment>> = causes.iter().map(|path| parent(path)).collect();
+    let follows = |problem: &Problem| {
+        let path = problem.path.segments();
+        let lacks_what_could_not_be_read = match problem.kind {
+            ProblemKind::EmptyPeer => parents.contains(path),
+            ProblemKind::EndPortWithoutPort | ProblemKind::MissingValues { .. } => {
+                parents.contains(&parent(path))
+            }
+            _ => false,
+        };
+        lacks_what_could_not_be_read
+            || (0..=path.len()).any(|length| causes.contains(&path[..length]))
+    };
+    problems.retain(|problem| is_cause(problem) || !follows(problem));
+    problems
 }

@@ -253,7 +253,12 @@ fn start_of(node: &Node<'_>) -> Span {
     }
 }
 
-fn typed<T: DeserializeOwned>(value: Value) -> serde_json::Result<Box<T>> {
+/// The typed object. Its version and kind are known already, and older versions are read like today's.
+fn typed<T: DeserializeOwned>(mut value: Value) -> serde_json::Result<Box<T>> {
+    if let Value::Object(fields) = &mut value {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
     serde_json::from_value(value).map(Box::new)
 }
 

@@ -50,15 +50,15 @@ fn body<'a>(finding: &'a Finding, group: Group<'a>) -> Group<'a> {
         .line_start(window.first_line)
         .path(place.source.name())
         .annotation(AnnotationKind::Primary.span(window.range(place)));
-    if let Some((related, label)) = &finding.related {
-        if window.holds(related) {
-            snippet = snippet.annotation(context(window.range(related), label));
-        }
+    if let Some((related, label)) = &finding.related
+        && window.holds(related)
+    {
+        snippet = snippet.annotation(context(window.range(related), label));
     }
     group.element(snippet)
 }
 
-fn context<'a>(range: Range<usize>, label: &'a str) -> Annotation<'a> {
+fn context(range: Range<usize>, label: &str) -> Annotation<'_> {
     AnnotationKind::Context.span(range).label(label)
 }
 

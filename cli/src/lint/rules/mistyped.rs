@@ -41,11 +41,11 @@ fn topic_of(path: &FieldPath) -> Topic {
             Segment::Index(_) => None,
         })
         .collect();
+    let is_entry = matches!(path.segments().last(), Some(Segment::Index(_)));
     match fields.as_slice() {
         ["metadata", "name" | "namespace"] => Topic::Name,
-        ["metadata", "labels" | "annotations", _] | [.., "matchLabels", _] | [.., "values"] => {
-            Topic::LabelValue
-        }
+        ["metadata", "labels" | "annotations", _] | [.., "matchLabels", _] => Topic::LabelValue,
+        [.., "values"] if is_entry => Topic::LabelValue,
         [
             ..,
             "podSelector" | "namespaceSelector" | "matchLabels" | "matchExpressions",
