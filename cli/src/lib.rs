@@ -2,6 +2,11 @@
 
 pub mod args;
 pub mod commands;
+pub mod connectivity;
+pub mod explain;
+pub mod inventory;
 pub mod lint;
 pub mod manifest;
+pub mod matrix;
+pub mod port;
 pub mod report;

@@ -1,20 +1,19 @@
 //! `nopal lint`: what is wrong with policies.
 
-use super::Outcome;
+use super::{Outcome, load};
 use crate::args::{Arguments, Lint};
 use crate::lint::{Selection, Severity, lint};
-use crate::{manifest, report};
+use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
-    let manifests = manifest::read(&options.input.paths, &options.input.namespace);
-    report::input(&manifests, arguments.verbose);
+    let manifests = load::read(arguments, &options.input);
     let selection = Selection {
         select: options.select.clone(),
         ignore: options.ignore.clone(),
     };
     let findings = lint(&manifests, &selection);
     let color = arguments.color.is_on();
-    report::print(&report::findings(
+    report::print(&report::findings::findings(
         &findings,
         &manifests.errors,
         options.format,

@@ -1,6 +1,10 @@
 //! The subcommands, one file each.
 
+mod explain;
 mod lint;
+mod load;
+mod matrix;
+mod test;
 
 use std::process::ExitCode;
 
@@ -30,6 +34,9 @@ impl From<Outcome> for ExitCode {
 /// Runs a command.
 pub fn run(arguments: &Arguments) -> Outcome {
     match &arguments.command {
-        Command::Lint(lint) => lint::run(arguments, lint),
+        Command::Lint(options) => lint::run(arguments, options),
+        Command::Explain(options) => explain::run(arguments, options),
+        Command::Matrix(options) => matrix::run(arguments, options),
+        Command::Test(options) => test::run(arguments, options),
     }
 }

@@ -99,7 +99,7 @@ impl Reader<'_> {
 
     fn known(&mut self, node: &Node<'_>, kind: Kind, api_version: &str, kind_name: &str) {
         let unknown = match kind {
-            Kind::NetworkPolicy => UnknownFields::Report,
+            Kind::NetworkPolicy | Kind::ConnectivityTest => UnknownFields::Report,
             _ => UnknownFields::Ignore,
         };
         let mut taken = take(node, kind.fields(), unknown);
@@ -146,7 +146,7 @@ impl Reader<'_> {
             if !understood {
                 return None;
             }
-            if reference.name.is_empty() {
+            if reference.name.is_empty() && kind != Kind::ConnectivityTest {
                 self.error(
                     place.span,
                     format!("{} has no metadata.name", reference.kind),
@@ -154,7 +154,7 @@ impl Reader<'_> {
                 return None;
             }
         }
-        let value = taken.value.take();
+        let mut value = taken.value.take();
         let content = match kind {
             Kind::Namespace => typed(value).map(Content::Namespace),
             Kind::Node => typed(value).map(Content::Node),
@@ -173,6 +173,12 @@ impl Reader<'_> {
                     fields,
                 }))
             }),
+            Kind::ConnectivityTest => {
+                let tests = value
+                    .get_mut("tests")
+                    .map_or_else(|| Value::Array(Vec::new()), Value::take);
+                serde_json::from_value(tests).map(Content::Tests)
+            }
             Kind::Named => Ok(Content::Known),
         };
         content

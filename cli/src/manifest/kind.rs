@@ -1,6 +1,7 @@
 //! Which kinds are read, and how.
 
 use super::schema::Field;
+use super::schema::connectivity_test::CONNECTIVITY_TEST;
 use super::schema::network_policy::NETWORK_POLICY;
 use super::schema::workload::{CRON_JOB, NAMED, NAMESPACE, NODE, POD, WORKLOAD};
 
@@ -15,6 +16,7 @@ pub(super) enum Kind {
     /// A workload with its template at `spec.jobTemplate.spec.template`.
     CronJob,
     NetworkPolicy,
+    ConnectivityTest,
     /// Known by name alone.
     Named,
 }
@@ -35,6 +37,7 @@ impl Kind {
             | ("batch", "Job") => Self::Workload,
             ("batch", "CronJob") => Self::CronJob,
             (group, "NetworkPolicy") if is_built_in(group) => Self::NetworkPolicy,
+            ("nopal.dev", "ConnectivityTest") => Self::ConnectivityTest,
             ("", "Service" | "Endpoints")
             | ("discovery.k8s.io", "EndpointSlice")
             | ("networking.k8s.io" | "extensions", "Ingress") => Self::Named,
@@ -51,13 +54,14 @@ impl Kind {
             Self::Workload => WORKLOAD,
             Self::CronJob => CRON_JOB,
             Self::NetworkPolicy => NETWORK_POLICY,
+            Self::ConnectivityTest => CONNECTIVITY_TEST,
             Self::Named => NAMED,
         }
     }
 
     /// Whether objects of this kind live in namespaces.
     pub(super) fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node)
+        !matches!(self, Self::Namespace | Self::Node | Self::ConnectivityTest)
     }
 }
 

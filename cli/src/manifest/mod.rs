@@ -26,7 +26,9 @@ use rayon::prelude::*;
 
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
-pub use object::{Content, Object, PolicyObject, RepeatedKey, Workload};
+pub use object::{
+    ConnectivityTest, Content, Object, PolicyObject, RepeatedKey, Workload, WrittenEnd,
+};
 pub use source::{Position, Source, Span};
 pub use source_map::{Part, Place, SourceMap};
 

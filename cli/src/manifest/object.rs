@@ -7,6 +7,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy_core::lower::Unread;
 use policy_core::problem::{FieldPath, ObjectRef};
+use serde::Deserialize;
 
 use super::source::Span;
 use super::source_map::{Place, SourceMap};
@@ -39,6 +40,8 @@ pub enum Content {
     Workload(Box<Workload>),
     /// A `NetworkPolicy`.
     Policy(Box<PolicyObject>),
+    /// A `ConnectivityTest`.
+    Tests(Vec<ConnectivityTest>),
     /// A kind that is known and that no command reads yet.
     Known,
 }
@@ -63,6 +66,38 @@ pub struct PolicyObject {
     pub unread: Vec<Unread>,
     /// Where its fields stand.
     pub fields: SourceMap,
+}
+
+/// One entry of a `ConnectivityTest`, as it is written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConnectivityTest {
+    /// What the test shows.
+    pub name: Option<String>,
+    /// Who opens the connection.
+    pub from: WrittenEnd,
+    /// Whom to.
+    pub to: WrittenEnd,
+    /// The port; `None` means any.
+    pub port: Option<i32>,
+    /// `TCP` where absent.
+    pub protocol: Option<String>,
+    /// `IPv4` where absent and both ends have it.
+    pub family: Option<String>,
+    /// `allow` or `deny`.
+    pub expect: String,
+}
+
+/// An end of a [`ConnectivityTest`]: exactly one of the three.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct WrittenEnd {
+    /// `namespace/name` of a Pod.
+    pub pod: Option<String>,
+    /// `namespace/Kind/name` of a workload.
+    pub workload: Option<String>,
+    /// An address.
+    pub ip: Option<String>,
 }
 
 /// A key that stands twice in one mapping. The later one counts.

@@ -1,9 +1,10 @@
 //! What the command prints. Nothing else writes to standard output or standard error.
 
-mod findings;
+pub mod explanation;
+pub mod findings;
+pub mod matrix;
 mod snippet;
-
-pub use findings::{Format, findings};
+pub mod tests;
 
 use std::io::{IsTerminal, Write};
 

@@ -1,5 +1,6 @@
 //! Which fields of an object are read, and of which type each must be.
 
+pub(super) mod connectivity_test;
 pub(super) mod network_policy;
 pub(super) mod workload;
 
