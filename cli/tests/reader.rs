@@ -1,5 +1,7 @@
 //! What the reader makes of YAML's corners, and the fuzz target's body over seeds and their mutations.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 
 use nopal::manifest::{Content, Manifests, Source, fuzz, read_source};
