@@ -10,6 +10,7 @@ use std::thread;
 use nix::unistd::geteuid;
 
 use crate::namespace::existing_names;
+use crate::source_port::SourcePorts;
 use crate::wiring::Wiring;
 use crate::{LabError, Namespace, Probe, Seen, Topology, ip, probe, sysctl};
 
@@ -35,8 +36,10 @@ pub struct Lab {
     owners: BTreeMap<IpAddr, usize>,
     /// Attempts of probes so far.
     attempts: AtomicU32,
-    /// Source ports taken so far.
-    source_ports: AtomicU32,
+    /// Source ports of datagrams, of which every attempt takes one.
+    pub(crate) datagram_ports: SourcePorts,
+    /// Source ports of connections, each of which takes one.
+    pub(crate) stream_ports: SourcePorts,
 }
 
 impl Lab {
@@ -70,7 +73,8 @@ impl Lab {
             pods: BTreeMap::new(),
             owners: BTreeMap::new(),
             attempts: AtomicU32::new(1),
-            source_ports: AtomicU32::new(0),
+            datagram_ports: SourcePorts::default(),
+            stream_ports: SourcePorts::default(),
         };
         lab.owners
             .extend(topology.externals.iter().map(|&address| (address, 0)));
@@ -170,13 +174,6 @@ impl Lab {
     /// A number that no other attempt of this lab's probes has, never 0.
     pub(crate) fn next_attempt(&self) -> u32 {
         self.attempts.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// A source port that none of the last 28,000 calls gave, from the range that Linux takes
-    /// source ports from. A flow with a fresh port is not in any connection tracker yet.
-    pub(crate) fn next_source_port(&self) -> u16 {
-        let taken = self.source_ports.fetch_add(1, Ordering::Relaxed);
-        32_768 + u16::try_from(taken % 28_000).expect("28,000 fits")
     }
 
     fn take_names(&mut self) -> Vec<String> {

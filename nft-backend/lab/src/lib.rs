@@ -17,6 +17,7 @@ mod listener;
 mod namespace;
 mod poll;
 mod probe;
+mod source_port;
 mod sysctl;
 mod topology;
 mod traffic;

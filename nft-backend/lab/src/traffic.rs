@@ -142,6 +142,10 @@ impl<T: Default + Send + 'static> Worker<T> {
 impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Its counts are not wanted any more, only its end.
+            let _ = thread.join();
+        }
     }
 }
 

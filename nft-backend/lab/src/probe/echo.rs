@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Stamp;
-use super::wave::enlarge_buffers;
+use super::socket::enlarge_buffers;
 
 const REQUEST_V4: u8 = 8;
 const REPLY_V4: u8 = 0;

@@ -2,6 +2,7 @@
 
 mod echo;
 mod sctp;
+mod socket;
 mod stream;
 mod udp;
 mod wave;

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Stamp;
 use super::echo::after_ipv4_header;
-use super::wave::enlarge_buffers;
+use super::socket::enlarge_buffers;
 
 /// Bits of the initiate tag that hold the probe's position in its group; the rest is the attempt.
 pub(super) const INDEX_BITS: u32 = 13;

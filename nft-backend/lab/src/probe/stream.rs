@@ -7,19 +7,21 @@ use std::time::Duration;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::wave::is_refusal;
+use super::socket::is_refusal;
+use crate::source_port::SourcePorts;
 
 /// Begins to connect, or gives nothing if that was refused at once.
 pub(super) fn begin(
     from: IpAddr,
     to: SocketAddr,
     protocol: Protocol,
+    ports: &SourcePorts,
 ) -> io::Result<Option<Socket>> {
     let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(to), kind, Some(protocol))?;
     // Closing resets the connection, so neither end and no connection tracker remembers it.
     socket.set_linger(Some(Duration::ZERO))?;
-    socket.bind(&SocketAddr::new(from, 0).into())?;
+    ports.bind(&socket, from, ports.next())?;
     match socket.connect(&to.into()) {
         Ok(()) => Ok(Some(socket)),
         Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(Some(socket)),

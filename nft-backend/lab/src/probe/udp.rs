@@ -1,24 +1,21 @@
 //! UDP: one socket for each source address sends a datagram for each probe and hears the echoes.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Stamp;
-use super::wave::enlarge_buffers;
+use super::socket::enlarge_buffers;
+use crate::source_port::SourcePorts;
 
-/// A socket on the source address and the first port of `ports` that is free.
-pub(super) fn open(from: IpAddr, mut ports: impl FnMut() -> u16) -> io::Result<UdpSocket> {
-    let domain = Domain::for_address(SocketAddr::new(from, 0));
+/// A socket on the source address and `port`, or another of `ports` if that is in use.
+pub(super) fn open(from: IpAddr, port: u16, ports: &SourcePorts) -> io::Result<UdpSocket> {
+    let domain = Domain::for_address(SocketAddr::new(from, port));
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     enlarge_buffers(&socket)?;
-    loop {
-        match socket.bind(&SocketAddr::new(from, ports()).into()) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            other => return other.map(|()| socket.into()),
-        }
-    }
+    ports.bind(&socket, from, port)?;
+    Ok(socket.into())
 }
 
 /// Sends the probe's datagram.

@@ -1,18 +1,17 @@
 //! One attempt at many probes: send everything, then wait once for all answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Protocol, Socket};
 
 use super::echo::Echo;
+use super::socket::is_refusal;
 use super::{Probe, ProbeKind, Stamp, sctp, stream, udp};
-use crate::listener::BUFFER;
 use crate::poll::Poll;
 use crate::{Lab, LabError};
 
@@ -48,7 +47,7 @@ pub(super) fn attempt(
         stop,
         real_sctp,
         attempt: lab.next_attempt(),
-        source_port: lab.next_source_port(),
+        source_port: lab.datagram_ports.next(),
         poll: Poll::new()?,
         ears: Vec::new(),
         senders: BTreeMap::new(),
@@ -160,7 +159,7 @@ impl Wave<'_> {
     fn connect(&mut self, index: usize, port: u16, protocol: Protocol) -> io::Result<bool> {
         let probe = self.group[index];
         let to = SocketAddr::new(probe.to, port);
-        let Some(socket) = stream::begin(probe.from, to, protocol)? else {
+        let Some(socket) = stream::begin(probe.from, to, protocol, &self.lab.stream_ports)? else {
             return Ok(false);
         };
         self.poll
@@ -200,9 +199,8 @@ impl Wave<'_> {
         let position = self.ears.len();
         let ear = match sender {
             Sender::Udp => {
-                let mut first = Some(self.source_port);
-                let ports = || first.take().unwrap_or_else(|| self.lab.next_source_port());
-                Ear::Udp(udp::open(from, ports)?)
+                let ports = &self.lab.datagram_ports;
+                Ear::Udp(udp::open(from, self.source_port, ports)?)
             }
             Sender::Echo => Ear::Echo(Echo::open(from, self.source_port)?),
             Sender::Init => Ear::InitSource(sctp::open(from)?),
@@ -302,24 +300,4 @@ impl Wave<'_> {
             }
         }
     }
-}
-
-/// Whether a filter, or the lack of a route, answered instead of the network. Other errors mean that
-/// the lab itself lacks something.
-pub(super) fn is_refusal(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-    )
-}
-
-/// Room for the packets of a whole group, whatever the system's default.
-pub(super) fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
-    setsockopt(socket, sockopt::SndBufForce, &BUFFER)?;
-    setsockopt(socket, sockopt::RcvBufForce, &BUFFER)?;
-    Ok(())
 }
