@@ -2,7 +2,7 @@
 //! peer set and a port set of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use policy_core::graph::{Permission, Subject};
 use policy_core::{Direction, IpSet, PortSet};
@@ -184,18 +184,6 @@ fn expanded((first, last): (u16, u16)) -> Vec<PortRange> {
 }
 
 fn ranges(set: &IpSet) -> impl Iterator<Item = AddressRange> {
-    let v4 = set.v4.ranges().iter().map(|&(first, last)| {
-        (
-            Ipv4Addr::from_bits(first).into(),
-            Ipv4Addr::from_bits(last).into(),
-        )
-    });
-    let v6 = set.v6.ranges().iter().map(|&(first, last)| {
-        (
-            Ipv6Addr::from_bits(first).into(),
-            Ipv6Addr::from_bits(last).into(),
-        )
-    });
-    v4.chain(v6)
-        .filter_map(|(first, last): (IpAddr, IpAddr)| AddressRange::new(first, last))
+    set.ranges()
+        .filter_map(|(first, last)| AddressRange::new(first, last))
 }
