@@ -12,7 +12,11 @@ pub mod policy;
 pub mod port_set;
 pub mod problem;
 pub mod range_set;
+#[cfg(feature = "reference")]
+pub mod reference;
 pub mod selector;
+#[cfg(feature = "reference")]
+pub mod testing;
 
 pub use cidr::Cidr;
 pub use cluster::{Cluster, ContainerPort, Node, Pod, PodId};
