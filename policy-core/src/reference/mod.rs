@@ -26,8 +26,8 @@ use std::net::IpAddr;
 pub struct Reference<'a> {
     namespaces: BTreeMap<String, &'a Namespace>,
     nodes: BTreeMap<String, &'a Node>,
-    pods: Vec<LivePod<'a>>,
-    host_pods: Vec<&'a Pod>,
+    all_pods: Vec<&'a Pod>,
+    live_pods: Vec<LivePod<'a>>,
     policies: BTreeMap<(String, String), Policy<'a>>,
 }
 
@@ -61,8 +61,7 @@ impl<'a> Reference<'a> {
             .iter()
             .map(|pod| (identity(&pod.metadata), pod))
             .collect();
-        let (host_pods, other_pods): (Vec<&Pod>, Vec<&Pod>) =
-            pods.into_values().partition(|pod| uses_host_network(pod));
+        let all_pods: Vec<&Pod> = pods.into_values().collect();
         Self {
             namespaces: namespaces
                 .iter()
@@ -72,15 +71,15 @@ impl<'a> Reference<'a> {
                 .iter()
                 .map(|node| (identity(&node.metadata).1, node))
                 .collect(),
-            pods: other_pods
-                .into_iter()
-                .filter(|pod| !has_finished(pod))
+            live_pods: all_pods
+                .iter()
+                .filter(|pod| !uses_host_network(pod) && !has_finished(pod))
                 .map(|pod| LivePod {
                     pod,
                     addresses: pod_addresses(pod),
                 })
                 .collect(),
-            host_pods,
+            all_pods,
             policies: policies
                 .iter()
                 .map(|(object, unread)| (identity(&object.metadata), Policy::new(object, unread)))
@@ -195,7 +194,7 @@ impl<'a> Reference<'a> {
 
     fn owner(&self, address: IpAddr) -> Owner<'a> {
         let claimants: Vec<&Pod> = self
-            .pods
+            .live_pods
             .iter()
             .filter(|live| live.addresses.contains(&address))
             .map(|live| live.pod)
@@ -238,17 +237,13 @@ impl<'a> Reference<'a> {
                 .filter(|entry| entry.type_ == "InternalIP" || entry.type_ == "ExternalIP")
                 .filter_map(|entry| address(&entry.address))
         });
-        let on_node = |pod: &Pod| node_of(pod) == Some(name);
-        let all_pods = self
-            .pods
+        let pods = self
+            .all_pods
             .iter()
-            .map(|live| live.pod)
-            .chain(self.host_pods.iter().copied());
-        let as_pods_say = all_pods.filter(|pod| on_node(pod)).flat_map(host_addresses);
-        let of_host_pods = self
-            .host_pods
-            .iter()
-            .filter(|pod| on_node(pod))
+            .filter(|pod| node_of(pod) == Some(name));
+        let as_pods_say = pods.clone().flat_map(|pod| host_addresses(pod));
+        let of_host_pods = pods
+            .filter(|pod| uses_host_network(pod))
             .flat_map(|pod| pod_addresses(pod));
         own.chain(as_pods_say).chain(of_host_pods).collect()
     }
