@@ -17,8 +17,8 @@ pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub struct Cluster {
     namespaces: BTreeMap<Arc<str>, Labels>,
     nodes: BTreeMap<Arc<str>, Node>,
-    pods: BTreeMap<PodId, Pod>,
-    policies: BTreeMap<PolicyId, Policy>,
+    pods: BTreeMap<PodId, Arc<Pod>>,
+    policies: BTreeMap<PolicyId, Arc<Policy>>,
     pool: LabelPool,
 }
 
@@ -112,21 +112,16 @@ impl Cluster {
     }
 
     /// Puts a pod in, or replaces it; gives the one that it replaced.
-    pub fn insert_pod(&mut self, mut pod: Pod) -> Option<Pod> {
+    pub fn insert_pod(&mut self, mut pod: Pod) -> Option<Arc<Pod>> {
         self.mention_namespace(&pod.id.namespace);
         pod.labels = self.pool.share(&pod.labels);
-        self.pods.insert(pod.id.clone(), pod)
+        self.pods.insert(pod.id.clone(), Arc::new(pod))
     }
 
     /// Puts a policy in, or replaces it; gives the one that it replaced.
-    pub fn insert_policy(&mut self, policy: Policy) -> Option<Policy> {
+    pub fn insert_policy(&mut self, policy: Policy) -> Option<Arc<Policy>> {
         self.mention_namespace(&policy.id.namespace);
-        self.policies.insert(policy.id.clone(), policy)
-    }
-
-    /// Takes a policy out.
-    pub fn remove_policy(&mut self, id: &PolicyId) -> Option<Policy> {
-        self.policies.remove(id)
+        self.policies.insert(policy.id.clone(), Arc::new(policy))
     }
 
     /// The namespaces and their labels.
@@ -140,12 +135,12 @@ impl Cluster {
     }
 
     /// The pods.
-    pub fn pods(&self) -> &BTreeMap<PodId, Pod> {
+    pub fn pods(&self) -> &BTreeMap<PodId, Arc<Pod>> {
         &self.pods
     }
 
     /// The policies.
-    pub fn policies(&self) -> &BTreeMap<PolicyId, Policy> {
+    pub fn policies(&self) -> &BTreeMap<PolicyId, Arc<Policy>> {
         &self.policies
     }
 

@@ -80,7 +80,8 @@ impl IpSet {
             blocks(u128::from(first), u128::from(last), 32)
                 .into_iter()
                 .map(|(start, prefix)| {
-                    let start = u32::try_from(start).expect("a part of a 32-bit range");
+                    #[allow(clippy::cast_possible_truncation, reason = "from a 32-bit range")]
+                    let start = start as u32;
                     Cidr::new(Ipv4Addr::from_bits(start).into(), prefix)
                 })
         });
@@ -95,17 +96,7 @@ impl IpSet {
 
 impl From<Cidr> for IpSet {
     fn from(cidr: Cidr) -> Self {
-        match cidr.range() {
-            (IpAddr::V4(first), IpAddr::V4(last)) => Self {
-                v4: RangeSet::range(first.to_bits(), last.to_bits()),
-                v6: RangeSet::empty(),
-            },
-            (IpAddr::V6(first), IpAddr::V6(last)) => Self {
-                v4: RangeSet::empty(),
-                v6: RangeSet::range(first.to_bits(), last.to_bits()),
-            },
-            _ => unreachable!("both ends of a block are of one family"),
-        }
+        std::iter::once(cidr).collect()
     }
 }
 
@@ -116,6 +107,23 @@ impl FromIterator<IpAddr> for IpSet {
             match address {
                 IpAddr::V4(address) => v4.push((address.to_bits(), address.to_bits())),
                 IpAddr::V6(address) => v6.push((address.to_bits(), address.to_bits())),
+            }
+        }
+        Self {
+            v4: v4.into_iter().collect(),
+            v6: v6.into_iter().collect(),
+        }
+    }
+}
+
+impl FromIterator<Cidr> for IpSet {
+    fn from_iter<I: IntoIterator<Item = Cidr>>(cidrs: I) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for cidr in cidrs {
+            match cidr.range() {
+                (IpAddr::V4(first), IpAddr::V4(last)) => v4.push((first.to_bits(), last.to_bits())),
+                (IpAddr::V6(first), IpAddr::V6(last)) => v6.push((first.to_bits(), last.to_bits())),
+                _ => unreachable!("both ends of a block are of one family"),
             }
         }
         Self {
@@ -136,7 +144,8 @@ fn blocks(first: u128, last: u128, width: u8) -> Vec<(u128, u8)> {
             None => 128,
         };
         let bits = alignment.min(fitting);
-        let prefix = width - u8::try_from(bits).expect("at most 128 bits");
+        #[allow(clippy::cast_possible_truncation, reason = "at most 128 bits")]
+        let prefix = width - bits as u8;
         blocks.push((start, prefix));
         let end = if bits == 128 {
             u128::MAX

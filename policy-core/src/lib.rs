@@ -4,23 +4,35 @@
 
 pub mod cidr;
 pub mod cluster;
+mod compile;
+pub mod evaluate;
+pub mod explain;
 pub mod flow;
+pub mod graph;
+mod intern;
+mod inventory;
 pub mod ip_set;
+mod label_index;
 pub mod labels;
 pub mod lower;
+mod minimize;
+mod partition;
 pub mod policy;
 pub mod port_set;
 pub mod problem;
 pub mod range_set;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod resolve;
 pub mod selector;
 #[cfg(feature = "reference")]
 pub mod testing;
 
 pub use cidr::Cidr;
 pub use cluster::{Cluster, ContainerPort, Node, Pod, PodId};
+pub use evaluate::{Because, Decision};
 pub use flow::{Direction, Flow, FlowPort, Protocol, Verdict};
+pub use graph::RuleGraph;
 pub use ip_set::IpSet;
 pub use labels::Labels;
 pub use policy::{Policy, PolicyId};

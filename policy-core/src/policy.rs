@@ -115,10 +115,7 @@ pub struct IpBlock {
 impl IpBlock {
     /// The addresses of the block: `cidr` without `except`.
     pub fn addresses(&self) -> IpSet {
-        let excepted = self
-            .except
-            .iter()
-            .fold(IpSet::empty(), |set, &cidr| set.union(&cidr.into()));
+        let excepted: IpSet = self.except.iter().copied().collect();
         IpSet::from(self.cidr).difference(&excepted)
     }
 }

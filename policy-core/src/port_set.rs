@@ -124,6 +124,19 @@ impl PortSet {
     }
 }
 
+impl FromIterator<(Protocol, u16, u16)> for PortSet {
+    /// The union of port ranges: protocol, first and last port.
+    fn from_iter<I: IntoIterator<Item = (Protocol, u16, u16)>>(ranges: I) -> Self {
+        let ranges: Vec<_> = ranges.into_iter().collect();
+        let mut set = Self::default();
+        for protocol in Protocol::ALL {
+            let own = ranges.iter().filter(|range| range.0 == protocol);
+            *set.ports_mut(protocol) = own.map(|&(_, first, last)| (first, last)).collect();
+        }
+        set
+    }
+}
+
 impl fmt::Display for PortSet {
     /// `all`, `none`, or for each protocol its ports: `TCP 80-90,8080; UDP all; other protocols`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,7 @@ use object::{
     uses_host_network,
 };
 use policy::{Policy, Rule};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The objects of a cluster, ready to be asked.
@@ -89,40 +89,88 @@ impl<'a> Reference<'a> {
 
     /// What becomes of a flow.
     pub fn evaluate(&self, flow: &Flow) -> Verdict {
-        let own_address = flow.from == flow.to; // 6
-        let own_node = self.is_node_of(flow.to, flow.from) || self.is_node_of(flow.from, flow.to); // 7
-        let allowed = own_address
-            || own_node
-            || (self.allows(Direction::Egress, flow) && self.allows(Direction::Ingress, flow)); // 5
-        if allowed {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
+        self.decide(flow).0
+    }
+
+    /// Why, in the sentences of flow tables, all that apply.
+    pub fn because(&self, flow: &Flow) -> BTreeSet<String> {
+        self.decide(flow).1
+    }
+
+    fn decide(&self, flow: &Flow) -> (Verdict, BTreeSet<String>) {
+        let because = |sentence: &str| BTreeSet::from([sentence.to_owned()]);
+        if flow.from == flow.to {
+            return (Verdict::Allow, because("own address")); // 6
+        }
+        if self.is_node_of(flow.to, flow.from) || self.is_node_of(flow.from, flow.to) {
+            return (Verdict::Allow, because("own node")); // 7
+        }
+        let contests: BTreeSet<String> = [flow.from, flow.to]
+            .into_iter()
+            .filter_map(|end| self.contest(end))
+            .collect();
+        if !contests.is_empty() {
+            return (Verdict::Deny, contests);
+        }
+        let egress = self.side(Direction::Egress, flow);
+        let ingress = self.side(Direction::Ingress, flow);
+        match (egress, ingress) {
+            (Ok(out), Ok(into)) => (Verdict::Allow, &out | &into), // 5
+            (Err(out), Err(into)) => (Verdict::Deny, &out | &into),
+            (Err(closed), Ok(_)) | (Ok(_), Err(closed)) => (Verdict::Deny, closed),
         }
     }
 
-    /// Whether the flow's source lets it out, or its destination lets it in.
-    fn allows(&self, direction: Direction, flow: &Flow) -> bool {
+    /// Whether the flow's source lets it out, or its destination lets it in, and why.
+    fn side(
+        &self,
+        direction: Direction,
+        flow: &Flow,
+    ) -> Result<BTreeSet<String>, BTreeSet<String>> {
         let (subject, peer) = match direction {
             Direction::Egress => (flow.from, flow.to),
             Direction::Ingress => (flow.to, flow.from),
         };
-        let subject = match self.owner(subject) {
-            Owner::NoPod => return true,
-            Owner::Contested(_) => return false,
-            Owner::Pod(pod) => pod,
+        let not_isolated = BTreeSet::from([format!("not isolated for {direction}")]);
+        let Some(subject) = self.only_pod(subject) else {
+            return Ok(not_isolated);
         };
         let isolating: Vec<&Policy> = self
             .policies
             .values()
             .filter(|policy| policy.selects(subject) && policy.isolates(direction))
             .collect();
-        isolating.is_empty() // 1
-            || isolating.iter().any(|policy| {
-                policy.rules_in_force(direction).iter().any(|rule| {
-                    self.rule_allows(rule, &policy.namespace(), peer, flow) // 2
-                })
+        if isolating.is_empty() {
+            return Ok(not_isolated); // 1
+        }
+        let mut admitting = BTreeSet::new();
+        for policy in &isolating {
+            for (index, rule) in policy.rules_in_force(direction) {
+                if self.rule_allows(&rule, &policy.namespace(), peer, flow) {
+                    admitting.insert(format!("{} {direction}[{index}]", policy.name()));
+                }
+            }
+        }
+        if admitting.is_empty() {
+            let isolates = |policy: &&Policy| format!("{} isolates {direction}", policy.name());
+            Err(isolating.iter().map(isolates).collect())
+        } else {
+            Ok(admitting) // 2
+        }
+    }
+
+    fn contest(&self, address: IpAddr) -> Option<String> {
+        let Owner::Contested(pods) = self.owner(address) else {
+            return None;
+        };
+        let names: Vec<String> = pods
+            .iter()
+            .map(|pod| {
+                let (namespace, name) = identity(&pod.metadata);
+                format!("{namespace}/{name}")
             })
+            .collect();
+        Some(format!("{address} is claimed by {}", names.join(" and ")))
     }
 
     /// Whether both a peer and a port of the rule match; nothing does where any part is not understood (26).

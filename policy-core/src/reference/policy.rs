@@ -46,6 +46,12 @@ impl<'a> Policy<'a> {
         namespace_of(&self.object.metadata)
     }
 
+    /// `namespace/name`.
+    pub(super) fn name(&self) -> String {
+        let name = self.object.metadata.name.as_deref().unwrap_or_default();
+        format!("{}/{name}", self.namespace())
+    }
+
     /// Whether the policy's `podSelector` selects the pod. What is not understood of it selects as if it were not
     /// written: rather too many isolated pods than too few.
     pub(super) fn selects(&self, pod: &Pod) -> bool {
@@ -81,9 +87,9 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// The rules of a direction that can match anything: those of a direction that the policy speaks of, without
+    /// The rules of a direction that can match anything, with their positions: those of a direction that the policy speaks of, without
     /// those that hold something unread; none at all where something unread stands elsewhere.
-    pub(super) fn rules_in_force(&self, direction: Direction) -> Vec<Rule<'a>> {
+    pub(super) fn rules_in_force(&self, direction: Direction) -> Vec<(usize, Rule<'a>)> {
         let understood_subjects = self.spec.pod_selector.as_ref().is_none_or(|selector| {
             !selector::requirements(selector, &BTreeMap::new()).contains(&None)
         });
@@ -100,16 +106,13 @@ impl<'a> Policy<'a> {
         if !readable || !self.speaks_of(direction) {
             return Vec::new();
         }
-        let mut rules = self.rules(direction);
-        let mut index = 0;
-        rules.retain(|_| {
-            let unread = self.unread.iter().any(|field| {
+        let is_read = |index: usize| {
+            !self.unread.iter().any(|field| {
                 place(field) == Place::Rule(direction) && rule_index(field) == Some(index)
-            });
-            index += 1;
-            !unread
-        });
-        rules
+            })
+        };
+        let rules = self.rules(direction).into_iter().enumerate();
+        rules.filter(|(index, _)| is_read(*index)).collect()
     }
 
     fn rules(&self, direction: Direction) -> Vec<Rule<'a>> {

@@ -1,0 +1,98 @@
+//! From labels to the things that carry them, so that a selector is never tried against everything.
+
+use crate::labels::Labels;
+use crate::selector::{Constraint, Selector, Values};
+use rustc_hash::FxHashMap;
+use std::ops::Range;
+
+/// Entries numbered from 0, findable by label. Every list of numbers is sorted.
+pub(crate) struct LabelIndex<'a> {
+    labels: Vec<&'a Labels>,
+    by_key: FxHashMap<&'a str, Carriers<'a>>,
+}
+
+/// The entries that carry one key.
+#[derive(Default)]
+struct Carriers<'a> {
+    all: Vec<u32>,
+    by_value: FxHashMap<&'a str, Vec<u32>>,
+}
+
+impl<'a> LabelIndex<'a> {
+    pub(crate) fn new(entries: impl Iterator<Item = &'a Labels>) -> Self {
+        let mut index = Self {
+            labels: Vec::new(),
+            by_key: FxHashMap::default(),
+        };
+        for (number, labels) in (0..).zip(entries) {
+            index.labels.push(labels);
+            for (key, value) in labels.iter() {
+                let carriers = index.by_key.entry(key).or_default();
+                carriers.all.push(number);
+                carriers.by_value.entry(value).or_default().push(number);
+            }
+        }
+        index
+    }
+
+    /// The entries within `range` that `selector` matches, in ascending order.
+    pub(crate) fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
+        let matching = |number: &u32| selector.matches(self.labels[*number as usize]);
+        match self.narrowest(selector, &range) {
+            None => range.filter(matching).collect(),
+            Some(lists) => {
+                let several = lists.len() > 1;
+                let mut found: Vec<u32> = lists
+                    .into_iter()
+                    .flatten()
+                    .copied()
+                    .filter(matching)
+                    .collect();
+                if several {
+                    found.sort_unstable();
+                }
+                found
+            }
+        }
+    }
+
+    /// How many entries `select` would look at.
+    pub(crate) fn cost(&self, selector: &Selector, range: &Range<u32>) -> usize {
+        match self.narrowest(selector, range) {
+            None => range.len(),
+            Some(lists) => lists.iter().map(|list| list.len()).sum(),
+        }
+    }
+
+    /// The shortest lists that hold every match within `range`; `None` when no constraint demands a label.
+    fn narrowest(&self, selector: &Selector, range: &Range<u32>) -> Option<Vec<&[u32]>> {
+        let demanding = selector
+            .constraints()
+            .filter(|(_, constraint)| !constraint.may_lack);
+        demanding
+            .map(|(key, constraint)| self.lists(key, constraint, range))
+            .min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())
+    }
+
+    fn lists(&self, key: &str, constraint: &Constraint, range: &Range<u32>) -> Vec<&[u32]> {
+        let Some(carriers) = self.by_key.get(key) else {
+            return Vec::new();
+        };
+        match &constraint.values {
+            Values::Except(_) => vec![within(&carriers.all, range)],
+            Values::Only(values) => {
+                let lists = values
+                    .iter()
+                    .filter_map(|value| carriers.by_value.get(value.as_ref()));
+                lists.map(|list| within(list, range)).collect()
+            }
+        }
+    }
+}
+
+/// The part of a sorted list that lies in `range`.
+fn within<'l>(list: &'l [u32], range: &Range<u32>) -> &'l [u32] {
+    let start = list.partition_point(|&number| number < range.start);
+    let end = list.partition_point(|&number| number < range.end);
+    &list[start..end]
+}

@@ -1,0 +1,319 @@
+//! Fewer edges that mean the same.
+//!
+//! For each subject class and direction: what everyone may use is taken out of the other edges; peers with equal port
+//! sets become one edge, and so do ports with equal peer sets; blocks are cut into disjoint ones; an edge that another
+//! covers goes. Subject classes with the same edges become one. Every remaining edge keeps the grants of all edges
+//! that had a part in it, so provenance survives.
+
+use crate::flow::Direction;
+use crate::graph::{Edge, Peers, RuleGraph, Subject, SubjectClass, Tier, Vertex, World};
+use crate::inventory::ClassId;
+use crate::ip_set::IpSet;
+use crate::partition::{Piece, join, partition};
+use crate::port_set::PortSet;
+use crate::resolve::PodSetId;
+use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl RuleGraph {
+    /// A graph that decides every flow as this one does, with as few edges as the rules above leave.
+    #[must_use]
+    pub fn minimize(&self) -> Self {
+        let mut merged: FxHashMap<Meaning, usize> = FxHashMap::default();
+        let mut subjects: Vec<(SubjectClass, Vec<MinimalEdge>)> = Vec::new();
+        for subject in self.subjects() {
+            let edges: Vec<MinimalEdge> = Direction::ALL
+                .into_iter()
+                .flat_map(|direction| minimal_edges(&subject, direction, &self.world))
+                .collect();
+            let class = subject.class();
+            let next = subjects.len();
+            match *merged.entry(Meaning::of(class, &edges)).or_insert(next) {
+                at if at == next => subjects.push((class.clone(), edges)),
+                at => absorb(&mut subjects[at], class, edges),
+            }
+        }
+        self.rebuilt(subjects)
+    }
+
+    /// A graph of these subject classes, beside this graph's tables.
+    fn rebuilt(&self, subjects: Vec<(SubjectClass, Vec<MinimalEdge>)>) -> Self {
+        let mut graph = DiGraph::new();
+        let mut peer_vertices: FxHashMap<Peers, NodeIndex> = FxHashMap::default();
+        let mut subject_of = vec![None; self.subject_of.len()];
+        for (class, edges) in subjects {
+            let classes = class.classes.clone();
+            let subject = graph.add_node(Vertex::Subjects(class));
+            for class in classes {
+                subject_of[class as usize] = Some(subject);
+            }
+            for MinimalEdge {
+                direction,
+                peers,
+                ports,
+                grants,
+            } in edges
+            {
+                let peers = *peer_vertices
+                    .entry(peers)
+                    .or_insert_with_key(|peers| graph.add_node(Vertex::Peers(peers.clone())));
+                let grants = grants.into_iter().collect();
+                let edge = Edge {
+                    direction,
+                    tier: Tier::NetworkPolicy,
+                    ports: Arc::new(ports),
+                    grants,
+                };
+                match direction {
+                    Direction::Ingress => graph.add_edge(peers, subject, edge),
+                    Direction::Egress => graph.add_edge(subject, peers, edge),
+                };
+            }
+        }
+        Self {
+            graph,
+            subject_of,
+            world: self.world.clone(),
+        }
+    }
+}
+
+/// An edge on its way into the new graph.
+struct MinimalEdge {
+    direction: Direction,
+    peers: Peers,
+    ports: PortSet,
+    grants: BTreeSet<u32>,
+}
+
+/// What a subject class means, without where that comes from.
+#[derive(PartialEq, Eq, Hash)]
+struct Meaning {
+    isolated: [bool; 2],
+    edges: Vec<(Direction, Peers, PortSet)>,
+}
+
+impl Meaning {
+    fn of(class: &SubjectClass, edges: &[MinimalEdge]) -> Self {
+        let meanings = edges
+            .iter()
+            .map(|edge| (edge.direction, edge.peers.clone(), edge.ports.clone()));
+        Self {
+            isolated: [class.isolated_ingress, class.isolated_egress],
+            edges: meanings.collect(),
+        }
+    }
+}
+
+/// Merges a subject class into one that means the same.
+fn absorb(
+    (into, into_edges): &mut (SubjectClass, Vec<MinimalEdge>),
+    class: &SubjectClass,
+    edges: Vec<MinimalEdge>,
+) {
+    into.classes.extend(&class.classes);
+    into.classes.sort_unstable();
+    into.groups.extend(&class.groups);
+    for (into, edge) in into_edges.iter_mut().zip(edges) {
+        into.grants.extend(edge.grants);
+    }
+}
+
+/// What is admitted, and where that comes from.
+#[derive(Default, Clone)]
+struct Admitted {
+    ports: PortSet,
+    grants: BTreeSet<u32>,
+}
+
+impl Admitted {
+    fn add(&mut self, ports: &PortSet, grants: impl IntoIterator<Item = u32>) {
+        self.ports = self.ports.union(ports);
+        self.grants.extend(grants);
+    }
+}
+
+/// The minimal edges of one subject class in one direction, in canonical order.
+fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<MinimalEdge> {
+    let mut everyone = Admitted::default();
+    let mut pods: BTreeMap<PodSetId, Admitted> = BTreeMap::new();
+    let mut blocks: BTreeMap<PortSet, (Vec<Arc<IpSet>>, BTreeSet<u32>)> = BTreeMap::new();
+    for permission in subject.permissions(direction) {
+        let (ports, grants) = (permission.ports(), permission.edge.grants.iter().copied());
+        if permission.is_for_everyone() {
+            everyone.add(ports, grants.clone());
+        }
+        for &set in &permission.peers.pods {
+            pods.entry(set).or_default().add(ports, grants.clone());
+        }
+        if !permission.blocks().is_empty() {
+            let entry = blocks.entry(ports.clone()).or_default();
+            entry.0.push(permission.peers.blocks.clone());
+            entry.1.extend(grants);
+        }
+    }
+    let pods = without_covered(pods, world);
+    let pieces: Vec<Piece> = blocks
+        .into_iter()
+        .map(|(ports, (sets, grants))| Piece {
+            addresses: join(sets.iter().map(Arc::as_ref)),
+            ports,
+            grants,
+        })
+        .collect();
+
+    let mut by_ports: BTreeMap<PortSet, (Vec<PodSetId>, IpSet, BTreeSet<u32>)> = BTreeMap::new();
+    for (set, admitted) in pods {
+        if let Some(rest) = beyond(&mut everyone, &admitted.ports, &admitted.grants) {
+            let entry = by_ports.entry(rest).or_default();
+            entry.0.push(set);
+            entry.2.extend(admitted.grants);
+        }
+    }
+    for piece in partition(&pieces) {
+        if let Some(rest) = beyond(&mut everyone, &piece.ports, &piece.grants) {
+            let entry = by_ports.entry(rest).or_default();
+            // Pieces are disjoint, but two port sets can leave the same rest beside what everyone may use.
+            entry.1 = entry.1.union(&piece.addresses);
+            entry.2.extend(piece.grants);
+        }
+    }
+    let mut edges = Vec::new();
+    if !everyone.ports.is_empty() {
+        let peers = Peers {
+            everyone: true,
+            ..Peers::default()
+        };
+        edges.push(MinimalEdge {
+            direction,
+            peers,
+            ports: everyone.ports,
+            grants: everyone.grants,
+        });
+    }
+    edges.extend(by_ports.into_iter().map(|(ports, (pods, blocks, grants))| {
+        let peers = Peers {
+            everyone: false,
+            pods,
+            blocks: Arc::new(blocks),
+        };
+        MinimalEdge {
+            direction,
+            peers,
+            ports,
+            grants,
+        }
+    }));
+    edges
+}
+
+/// What `ports` admit beyond what everyone may use; `None` when nothing. "All" stays whole, because it is cheaper to
+/// enforce than a remainder. Where the two overlap, everyone's edge learns of these grants.
+fn beyond(everyone: &mut Admitted, ports: &PortSet, grants: &BTreeSet<u32>) -> Option<PortSet> {
+    if !everyone.ports.intersection(ports).is_empty() {
+        everyone.grants.extend(grants);
+    }
+    if everyone.ports.contains_all(ports) {
+        return None;
+    }
+    Some(if ports.is_all() {
+        ports.clone()
+    } else {
+        ports.difference(&everyone.ports)
+    })
+}
+
+/// Drops every pod set that lies in another one which admits at least the same; that one gets its grants.
+fn without_covered(
+    mut pods: BTreeMap<PodSetId, Admitted>,
+    world: &World,
+) -> BTreeMap<PodSetId, Admitted> {
+    let candidates = Containers::new(pods.keys().copied(), world);
+    let sets: Vec<PodSetId> = pods.keys().copied().collect();
+    for set in sets {
+        let admitted = &pods[&set];
+        let cover = candidates.of(set, world).find(|container| {
+            pods.get(container)
+                .is_some_and(|wider| wider.ports.contains_all(&admitted.ports))
+        });
+        if let Some(cover) = cover
+            && let Some(covered) = pods.remove(&set)
+        {
+            pods.entry(cover).or_default().grants.extend(covered.grants);
+        }
+    }
+    pods
+}
+
+/// Finds the sets that contain a given one without trying every pair: a container holds the set's first class, and
+/// small containers are filed under each of their classes.
+struct Containers {
+    small: FxHashMap<ClassId, Vec<PodSetId>>,
+    large: Vec<PodSetId>,
+}
+
+/// A set of more classes than this is tried against every other one instead of being filed.
+const SMALL: usize = 64;
+
+impl Containers {
+    fn new(sets: impl Iterator<Item = PodSetId>, world: &World) -> Self {
+        let mut small: FxHashMap<ClassId, Vec<PodSetId>> = FxHashMap::default();
+        let mut large = Vec::new();
+        for set in sets {
+            let classes = world.pod_sets.value(set);
+            if classes.len() > SMALL {
+                large.push(set);
+            } else {
+                for &class in classes {
+                    small.entry(class).or_default().push(set);
+                }
+            }
+        }
+        Self { small, large }
+    }
+
+    /// The other sets that hold every class of `set`. Distinct numbers are distinct sets, so they hold more.
+    fn of<'s>(&'s self, set: PodSetId, world: &'s World) -> impl Iterator<Item = PodSetId> + 's {
+        let classes = world.pod_sets.value(set);
+        let filed = classes.first().and_then(|first| self.small.get(first));
+        filed
+            .into_iter()
+            .flatten()
+            .chain(&self.large)
+            .copied()
+            .filter(move |&other| other != set && is_subset(classes, world.pod_sets.value(other)))
+    }
+}
+
+fn is_subset(inner: &[ClassId], outer: &[ClassId]) -> bool {
+    inner.len() <= outer.len() && inner.iter().all(|class| outer.binary_search(class).is_ok())
+}
+
+/// What a subject may exchange in `direction` with addresses that are no pod's: disjoint address sets, one for each
+/// distinct non-empty port set.
+pub(crate) fn outside(subject: &Subject, direction: Direction) -> Vec<(IpSet, PortSet)> {
+    let piece = |addresses: IpSet, ports: &PortSet| Piece {
+        addresses,
+        ports: ports.clone(),
+        grants: BTreeSet::new(),
+    };
+    let permissions = subject.permissions(direction);
+    let pieces: Vec<Piece> = permissions
+        .iter()
+        .map(|permission| {
+            let everyone = permission.is_for_everyone();
+            let addresses = if everyone {
+                IpSet::full()
+            } else {
+                permission.blocks().clone()
+            };
+            piece(addresses, permission.ports())
+        })
+        .collect();
+    partition(&pieces)
+        .into_iter()
+        .map(|piece| (piece.addresses, piece.ports))
+        .collect()
+}
