@@ -1,7 +1,10 @@
-//! The first reader of the flow tables: the naive evaluator agrees with every row.
+//! The first reader of the flow tables: the naive evaluator, the rule graph and the minimized rule graph agree with
+//! every row.
 
 use datatest_stable::{Result, harness};
 use policy_core::testing::{Objects, flow_table};
+use policy_core::{RuleGraph, Verdict};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,13 +12,35 @@ fn every_row_holds(table: &Path) -> Result<()> {
     let objects = read(&table.with_file_name("cluster.yaml"))?;
     let reference = objects.reference();
     let cluster = objects.cluster();
+    let graph = RuleGraph::compile(&cluster);
+    let minimized = graph.minimize();
     let mut wrong = String::new();
     for row in flow_table::parse(&fs::read_to_string(table)?)? {
         for flow in row.flows(&cluster)? {
-            let line = row.line;
-            let verdict = reference.evaluate(&flow);
-            if verdict != row.verdict {
-                wrong += &format!("line {line}: {flow}: the reference says {verdict}\n");
+            let of_graph = |graph: &RuleGraph| -> (Verdict, BTreeSet<String>) {
+                let decision = graph.evaluate(&flow);
+                let because = decision.because.iter().map(ToString::to_string);
+                (decision.verdict, because.collect())
+            };
+            for (judge, (verdict, because)) in [
+                (
+                    "reference",
+                    (reference.evaluate(&flow), reference.because(&flow)),
+                ),
+                ("graph", of_graph(&graph)),
+                ("minimized graph", of_graph(&minimized)),
+            ] {
+                if verdict != row.verdict
+                    || !row
+                        .because
+                        .iter()
+                        .all(|sentence| because.contains(sentence))
+                {
+                    let line = row.line;
+                    wrong += &format!(
+                        "line {line}: {flow}: the {judge} says {verdict} because {because:?}\n"
+                    );
+                }
             }
         }
     }
