@@ -1,0 +1,81 @@
+//! What a renderer says about a node: which pods are isolated, and what each class of them allows.
+//!
+//! Plain data without nftables in it; [`lay_out`](crate::layout::lay_out) turns it into a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::element::{PeerPorts, ProtocolPorts};
+use crate::names::Label;
+use crate::value::AddressRange;
+
+/// The isolated local pods of a node and their classes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Classes {
+    /// Sets of peer addresses that several classes share.
+    pub shared_peers: BTreeMap<Label, SharedPeers>,
+    /// What pods of a class may receive.
+    pub ingress: BTreeMap<Label, Class>,
+    /// What pods of a class may send.
+    pub egress: BTreeMap<Label, Class>,
+    /// The address of each local pod that is isolated in a direction.
+    pub pods: BTreeMap<IpAddr, Dispatch>,
+}
+
+/// The class that decides about a local pod's address in each direction. In a direction without a
+/// class the pod is not isolated, and everything passes that stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The class in [`Classes::ingress`].
+    pub ingress: Option<Label>,
+    /// The class in [`Classes::egress`].
+    pub egress: Option<Label>,
+}
+
+/// A class: pods with the same permissions in one direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Class {
+    /// What is allowed. Without a grant nothing is.
+    pub grants: Vec<Grant>,
+    /// Lines printed above the chain, such as the class's pods and policies.
+    pub comment: Vec<String>,
+}
+
+/// One permission. The grants of a class add up.
+///
+/// Exact elements are put into hash sets, ranges into interval sets, addresses into the sets of
+/// their family. Over all grants of a class, elements of one kind must be disjoint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// Every peer, on these ports.
+    Everyone(Ports),
+    /// These peers on every port, and by protocols that have no ports.
+    Peers(BTreeSet<AddressRange>),
+    /// Peers and ports together: one lookup for the whole class, the form of choice.
+    PeerPorts(BTreeSet<PeerPorts>),
+    /// The peers of a shared set: two lookups, for products that would need too many elements.
+    Shared {
+        /// The set, in [`Classes::shared_peers`].
+        peers: Label,
+        /// The ports.
+        ports: Ports,
+    },
+}
+
+/// The ports of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ports {
+    /// Every port, and protocols that have no ports.
+    All,
+    /// These ports.
+    Only(BTreeSet<ProtocolPorts>),
+}
+
+/// Peer addresses that several classes share, disjoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedPeers {
+    /// The addresses of both families.
+    pub addresses: BTreeSet<AddressRange>,
+    /// Lines printed above the sets, such as the selector that they stand for.
+    pub comment: Vec<String>,
+}

@@ -1,0 +1,244 @@
+//! Set elements and the keys of sets.
+//!
+//! Four shapes are all that the layout needs; each is a variant, so that an element can't have a
+//! port where its set wants an address.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::value::{AddressRange, Family, PortRange, Protocol};
+
+/// What a set is keyed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// An address.
+    Address(Family),
+    /// Two addresses: `saddr . daddr`.
+    Pair(Family),
+    /// Protocol and port.
+    Port,
+    /// Address, protocol and port.
+    PeerPort(Family),
+}
+
+impl Key {
+    /// The nft types that are concatenated in this key.
+    pub const fn types(self) -> &'static [&'static str] {
+        match self {
+            Self::Address(Family::V4) => &["ipv4_addr"],
+            Self::Address(Family::V6) => &["ipv6_addr"],
+            Self::Pair(Family::V4) => &["ipv4_addr", "ipv4_addr"],
+            Self::Pair(Family::V6) => &["ipv6_addr", "ipv6_addr"],
+            Self::Port => &["inet_proto", "inet_service"],
+            Self::PeerPort(Family::V4) => &["ipv4_addr", "inet_proto", "inet_service"],
+            Self::PeerPort(Family::V6) => &["ipv6_addr", "inet_proto", "inet_service"],
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.types().join(" . "))
+    }
+}
+
+/// A range of ports of one protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProtocolPorts {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Its ports.
+    pub ports: PortRange,
+}
+
+/// A box of addresses and ports: every address may use every port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerPorts {
+    /// The peer's addresses.
+    pub peer: AddressRange,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Its ports.
+    pub ports: PortRange,
+}
+
+/// One element of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Element {
+    /// An address or, in an interval set, a range.
+    Address(AddressRange),
+    /// Two addresses of one family.
+    Pair(IpAddr, IpAddr),
+    /// A protocol with a port or, in an interval set, a range.
+    Port(ProtocolPorts),
+    /// An address, a protocol and a port; in an interval set ranges of them.
+    PeerPort(PeerPorts),
+}
+
+impl Element {
+    /// The key of a set that can hold this element.
+    pub const fn key(&self) -> Key {
+        match self {
+            Self::Address(range) => Key::Address(range.family()),
+            Self::Pair(first, _) => Key::Pair(Family::of(*first)),
+            Self::Port(_) => Key::Port,
+            Self::PeerPort(part) => Key::PeerPort(part.peer.family()),
+        }
+    }
+
+    /// Whether a hash set can hold the element: no part of it is a range.
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Self::Address(range) => range.is_single(),
+            Self::Pair(..) => true,
+            Self::Port(part) => part.ports.is_single(),
+            Self::PeerPort(part) => part.peer.is_single() && part.ports.is_single(),
+        }
+    }
+
+    /// Whether some packet matches both elements.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Address(a), Self::Address(b)) => a.overlaps(*b),
+            (Self::Pair(..), Self::Pair(..)) => self == other,
+            (Self::Port(a), Self::Port(b)) => a.protocol == b.protocol && a.ports.overlaps(b.ports),
+            (Self::PeerPort(a), Self::PeerPort(b)) => {
+                a.protocol == b.protocol && a.ports.overlaps(b.ports) && a.peer.overlaps(b.peer)
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the element begins and ends in the order of its set; elements that overlap do so in
+    /// this order too.
+    fn extent(&self) -> (Element, Element) {
+        match self {
+            Self::Address(range) => (
+                Self::Address(AddressRange::single(range.first())),
+                Self::Address(AddressRange::single(range.last())),
+            ),
+            Self::Pair(..) => (*self, *self),
+            Self::Port(part) => {
+                let at = |port| {
+                    let ports = PortRange::single(port);
+                    Self::Port(ProtocolPorts {
+                        protocol: part.protocol,
+                        ports,
+                    })
+                };
+                (at(part.ports.first()), at(part.ports.last()))
+            }
+            Self::PeerPort(part) => Self::Address(part.peer).extent(),
+        }
+    }
+}
+
+/// The first two elements of the set that some packet matches both, if there are any.
+///
+/// The kernel refuses overlapping elements only in part: over `10.0.0.0/8 . 80-90` it accepts
+/// `10.1.0.0/16 . 1-200` (kernel 6.18), and what a lookup then finds depends on the order of
+/// insertion. So whoever fills a set keeps the boxes disjoint.
+pub fn overlap(elements: &BTreeSet<Element>) -> Option<(Element, Element)> {
+    let mut open: Vec<(Element, Element)> = Vec::new();
+    for element in elements {
+        let (first, last) = element.extent();
+        open.retain(|(_, end)| *end >= first);
+        if let Some((other, _)) = open.iter().find(|(other, _)| other.overlaps(element)) {
+            return Some((*other, *element));
+        }
+        open.push((*element, last));
+    }
+    None
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(range) => range.fmt(f),
+            Self::Pair(first, second) => write!(f, "{first} . {second}"),
+            Self::Port(part) => part.fmt(f),
+            Self::PeerPort(part) => write!(f, "{} . {} . {}", part.peer, part.protocol, part.ports),
+        }
+    }
+}
+
+impl fmt::Display for ProtocolPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} . {}", self.protocol, self.ports)
+    }
+}
+
+impl Serialize for Element {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Address(range) => range.serialize(serializer),
+            Self::Pair(first, second) => concat(serializer, &(first, second)),
+            Self::Port(part) => concat(serializer, &(part.protocol, part.ports)),
+            Self::PeerPort(part) => concat(serializer, &(part.peer, part.protocol, part.ports)),
+        }
+    }
+}
+
+fn concat<S: Serializer>(serializer: S, parts: &impl Serialize) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry("concat", parts)?;
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str, length: u8, ports: (u16, u16)) -> Element {
+        Element::PeerPort(PeerPorts {
+            peer: AddressRange::prefix(address.parse().unwrap(), length).unwrap(),
+            protocol: Protocol::Tcp,
+            ports: PortRange::new(ports.0, ports.1).unwrap(),
+        })
+    }
+
+    #[test]
+    fn boxes_overlap_only_where_addresses_and_ports_do() {
+        let wide = peer("10.0.0.0", 8, (80, 90));
+        let narrow = peer("10.1.0.0", 16, (1, 200));
+        let beside = peer("10.1.0.0", 16, (91, 200));
+        assert_eq!(
+            overlap(&BTreeSet::from([wide, narrow])),
+            Some((wide, narrow))
+        );
+        assert_eq!(overlap(&BTreeSet::from([wide, beside])), None);
+    }
+
+    #[test]
+    fn an_overlap_is_found_behind_elements_in_between() {
+        let wide = peer("10.0.0.0", 8, (80, 90));
+        let elements = BTreeSet::from([
+            wide,
+            peer("10.1.0.0", 16, (1, 79)),
+            peer("10.2.0.0", 16, (91, 99)),
+            peer("10.3.0.0", 16, (90, 99)),
+            peer("11.0.0.0", 8, (80, 90)),
+        ]);
+        assert_eq!(
+            overlap(&elements),
+            Some((wide, peer("10.3.0.0", 16, (90, 99))))
+        );
+    }
+
+    #[test]
+    fn an_element_serialises_as_nft_reads_it() {
+        let json = |element: &Element| serde_json::to_string(element).unwrap();
+        assert_eq!(
+            json(&peer("10.0.0.0", 8, (80, 90))),
+            r#"{"concat":[{"range":["10.0.0.0","10.255.255.255"]},6,{"range":[80,90]}]}"#
+        );
+        assert_eq!(
+            json(&peer("fd00::1", 128, (80, 80))),
+            r#"{"concat":["fd00::1",6,80]}"#
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! The fixed part of the table, and where classes and pods go in it.
+//!
+//! ```text
+//! nopal_forward ─ jump ▶ fast       the flow carries the generation in force: accept
+//!               ─ neighbour discovery: accept
+//!               ─ jump ▶ classify ─▶ egress ─ by source ──────▶ e_CLASS ─▶ ┐
+//!                                    │ not isolated                        ▼
+//!                                    └───────▶ ingress ─ by destination ─▶ i_CLASS ─▶ stamp: accept
+//!                                              │ not isolated                          ▲
+//!                                              └───────────────────────────────────────┘
+//!               ─ log, count, drop
+//! ```
+//! Every step is a `goto`, so what no rule of a class accepts comes back to the base chain, behind
+//! `jump classify`, and is denied: the structure fails closed. A reply of a flow with an older
+//! generation goes through `r_egress` and `r_ingress`, the same with source and destination
+//! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
+//!
+//! A packet whose ends are both in no dispatch map is foreign; it passes both stages and is stamped
+//! like any other. What a pod and its own node say to each other is not forwarded and so never
+//! seen here.
+
+use crate::class::{Classes, Dispatch};
+use crate::class_chain::{self, Direction, Way};
+use crate::config::{Config, Deny};
+use crate::element::{Element, Key};
+use crate::generation::{Generation, MarkBits};
+use crate::names::{
+    BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
+};
+use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
+use crate::statement::{Field, Rule};
+use crate::value::Family;
+use crate::vocabulary::{
+    accept, counter, ct_established, ct_mark_is, ct_mark_set, ct_related, ct_reply, drop_packet,
+    goto, icmpv6_neighbour, in_set, jump, log_limited, reject, vmap,
+};
+
+/// The prefix of log lines about denied packets.
+const LOG_PREFIX: &str = "nopal-deny ";
+
+/// Why classes cannot be laid out: they mention something that they do not define.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A pod is sent to a class that is not there.
+    #[error("a pod belongs to the {direction} class {class}, which does not exist")]
+    NoSuchClass {
+        /// The direction.
+        direction: Direction,
+        /// The class.
+        class: Label,
+    },
+    /// A grant names a shared peer set that is not there.
+    #[error("the {direction} class {class} uses the shared peers {peers}, which do not exist")]
+    NoSuchPeers {
+        /// The direction.
+        direction: Direction,
+        /// The class.
+        class: Label,
+        /// The missing peers.
+        peers: Label,
+    },
+}
+
+/// The table for these classes, stamping with the first generation.
+pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutError> {
+    let mut ruleset = Ruleset::new(config.table.clone());
+    ruleset.counters.insert(Name::fixed(DENIED));
+    add_base(&mut ruleset, config);
+    for way in ways(config) {
+        add_stages(&mut ruleset, way, config.marks.is_some());
+    }
+    add_self_sets(&mut ruleset, classes);
+    if let Some(bits) = config.marks {
+        set_generation(&mut ruleset, bits, Generation::FIRST);
+    } else {
+        let established = Rule::new([ct_established(), accept()]);
+        ruleset
+            .chains
+            .insert(Name::fixed(FAST), Chain::new([established]));
+    }
+    let shared = class_chain::add_shared_peers(&mut ruleset, &classes.shared_peers);
+    for direction in Direction::ALL {
+        for (label, class) in direction.classes(classes) {
+            let sets = class_chain::add_sets(&mut ruleset, direction, label, class, &shared)?;
+            for way in ways(config) {
+                let next = next_stage(direction, way, config.marks.is_some());
+                let chain = class_chain::chain(direction, way, class, &sets, &next);
+                ruleset
+                    .chains
+                    .insert(class_chain::name(direction, way, label), chain);
+            }
+        }
+        add_dispatch(&mut ruleset, config, direction, classes)?;
+    }
+    Ok(ruleset)
+}
+
+/// Makes a table with marks accept and write another generation; only the chains `fast` and `stamp`
+/// depend on it.
+///
+/// A packet that only belongs to the flow, such as an ICMP error, is accepted without a stamp: it
+/// was evaluated by its own addresses, so it must not speak for the flow that it is about.
+pub fn set_generation(ruleset: &mut Ruleset, bits: MarkBits, generation: Generation) {
+    let current = Rule::new([ct_established(), ct_mark_is(bits, generation), accept()]);
+    let related = Rule::new([ct_related(), accept()]);
+    let stamp = Rule::new([ct_mark_set(bits, generation), accept()]);
+    ruleset
+        .chains
+        .insert(Name::fixed(FAST), Chain::new([current]));
+    ruleset
+        .chains
+        .insert(Name::fixed(STAMP), Chain::new([related, stamp]));
+}
+
+fn ways(config: &Config) -> impl Iterator<Item = Way> + use<> {
+    let reversed = config.marks.is_some().then_some(Way::Reversed);
+    std::iter::once(Way::Original).chain(reversed)
+}
+
+fn add_base(ruleset: &mut Ruleset, config: &Config) {
+    let deny = match config.deny {
+        Deny::Drop => drop_packet(),
+        Deny::Reject => reject(),
+    };
+    let mut rules = vec![
+        Rule::new([jump(&Name::fixed(FAST))]),
+        Rule::new([icmpv6_neighbour(), accept()]),
+        Rule::new([jump(&Name::fixed(CLASSIFY))]),
+    ];
+    rules.extend(
+        config
+            .log
+            .map(|rate| Rule::new(log_limited(rate, LOG_PREFIX))),
+    );
+    rules.push(Rule::new([counter(&Name::fixed(DENIED)), deny]));
+    let base = Chain {
+        priority: Some(config.priority),
+        rules,
+        comment: Vec::new(),
+    };
+    ruleset.chains.insert(Name::fixed(BASE), base);
+
+    let mut rules = Vec::new();
+    if config.marks.is_some() {
+        rules.push(Rule::new([
+            ct_established(),
+            ct_reply(),
+            goto(&Name::fixed(R_EGRESS)),
+        ]));
+    }
+    rules.push(Rule::new([goto(&Name::fixed(EGRESS))]));
+    ruleset
+        .chains
+        .insert(Name::fixed(CLASSIFY), Chain::new(rules));
+}
+
+/// The two dispatch chains of one way: egress, then ingress. A pod always reaches itself, which it
+/// does through a Service that picks it as its own backend.
+fn add_stages(ruleset: &mut Ruleset, way: Way, marks: bool) {
+    let last = match way {
+        Way::Original if marks => goto(&Name::fixed(STAMP)),
+        Way::Original | Way::Reversed => accept(),
+    };
+    let mut egress = Family::ALL
+        .map(|family| {
+            let ends = [saddr(family), daddr(family)];
+            Rule::new([in_set(ends, &self_set(family)), last.clone()])
+        })
+        .to_vec();
+    let ingress_chain = stage(Direction::Ingress, way);
+    egress.extend(dispatch_rules(Direction::Egress, way));
+    egress.push(Rule::new([goto(&ingress_chain)]));
+    let mut ingress = dispatch_rules(Direction::Ingress, way).to_vec();
+    ingress.push(Rule::new([last]));
+    ruleset
+        .chains
+        .insert(stage(Direction::Egress, way), Chain::new(egress));
+    ruleset.chains.insert(ingress_chain, Chain::new(ingress));
+}
+
+/// The field that holds the subject's own address is the one that does not hold the peer's.
+fn dispatch_rules(direction: Direction, way: Way) -> [Rule; 2] {
+    Family::ALL.map(|family| {
+        let field = match class_chain::peer_is_source(direction, way) {
+            true => daddr(family),
+            false => saddr(family),
+        };
+        Rule::new([vmap(field, &dispatch_map(direction, way, family))])
+    })
+}
+
+fn add_dispatch(
+    ruleset: &mut Ruleset,
+    config: &Config,
+    direction: Direction,
+    classes: &Classes,
+) -> Result<(), LayoutError> {
+    for way in ways(config) {
+        for family in Family::ALL {
+            let name = dispatch_map(direction, way, family);
+            ruleset.maps.insert(name, VerdictMap::new(family));
+        }
+    }
+    for (address, dispatch) in &classes.pods {
+        let Some(class) = class_of(direction, dispatch) else {
+            continue;
+        };
+        if !direction.classes(classes).contains_key(class) {
+            return Err(LayoutError::NoSuchClass {
+                direction,
+                class: class.clone(),
+            });
+        }
+        for way in ways(config) {
+            let name = dispatch_map(direction, way, Family::of(*address));
+            let chain = class_chain::name(direction, way, class);
+            if let Some(map) = ruleset.maps.get_mut(&name) {
+                map.entries.insert(*address, chain);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_self_sets(ruleset: &mut Ruleset, classes: &Classes) {
+    for family in Family::ALL {
+        let mut set = Set::new(Key::Pair(family), false);
+        let pods = classes
+            .pods
+            .keys()
+            .filter(|address| Family::of(**address) == family);
+        set.elements = pods
+            .map(|address| Element::Pair(*address, *address))
+            .collect();
+        ruleset.sets.insert(self_set(family), set);
+    }
+}
+
+fn class_of(direction: Direction, dispatch: &Dispatch) -> Option<&Label> {
+    match direction {
+        Direction::Ingress => dispatch.ingress.as_ref(),
+        Direction::Egress => dispatch.egress.as_ref(),
+    }
+}
+
+/// Where a class chain sends what it allows.
+fn next_stage(direction: Direction, way: Way, marks: bool) -> crate::statement::Statement {
+    match (direction, way) {
+        (Direction::Egress, way) => goto(&stage(Direction::Ingress, way)),
+        (Direction::Ingress, Way::Original) if marks => goto(&Name::fixed(STAMP)),
+        (Direction::Ingress, Way::Original | Way::Reversed) => accept(),
+    }
+}
+
+fn stage(direction: Direction, way: Way) -> Name {
+    Name::fixed(match (direction, way) {
+        (Direction::Ingress, Way::Original) => INGRESS,
+        (Direction::Egress, Way::Original) => EGRESS,
+        (Direction::Ingress, Way::Reversed) => R_INGRESS,
+        (Direction::Egress, Way::Reversed) => R_EGRESS,
+    })
+}
+
+/// `in4`, `eg6r`: the map from a local pod's address to its class chain.
+fn dispatch_map(direction: Direction, way: Way, family: Family) -> Name {
+    let stem = match direction {
+        Direction::Ingress => "in",
+        Direction::Egress => "eg",
+    };
+    let suffix = match way {
+        Way::Original => "",
+        Way::Reversed => "r",
+    };
+    Name::fixed(format!("{stem}{}{suffix}", family.digit()))
+}
+
+/// `self4`, `self6`
+fn self_set(family: Family) -> Name {
+    Name::fixed(format!("self{}", family.digit()))
+}
+
+fn saddr(family: Family) -> Field {
+    class_chain::source(family)
+}
+
+fn daddr(family: Family) -> Field {
+    class_chain::destination(family)
+}

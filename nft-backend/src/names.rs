@@ -1,0 +1,232 @@
+//! Names of chains, sets, maps and counters, said once.
+//!
+//! nft refuses its own keywords (`dst`, `fwd`) as names and the kernel refuses more than 255 bytes,
+//! so every name that is not one of the fixed words below has a prefix with an underscore, and
+//! leaves room for the suffix of an [`Epoch`].
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The base chain: the only chain that hangs on a hook.
+pub const BASE: &str = "nopal_forward";
+/// Accepts packets of flows that carry the generation in force.
+pub const FAST: &str = "fast";
+/// Marks the flow with the generation in force and accepts.
+pub const STAMP: &str = "stamp";
+/// Sends a packet to the original or the reversed stages.
+pub const CLASSIFY: &str = "classify";
+/// Dispatch on the destination, original direction.
+pub const INGRESS: &str = "ingress";
+/// Dispatch on the source, original direction.
+pub const EGRESS: &str = "egress";
+/// Dispatch on the source of a reply, which is the destination of its flow.
+pub const R_INGRESS: &str = "r_ingress";
+/// Dispatch on the destination of a reply, which is the source of its flow.
+pub const R_EGRESS: &str = "r_egress";
+/// Counts what is denied.
+pub const DENIED: &str = "denied";
+
+/// The kernel takes 255 bytes; the suffix `_e4294967295` of an epoch takes 12 of them.
+const LONGEST: usize = 255 - 12;
+/// A label may be followed by a prefix like `ir_` and a suffix like `_qr4294967295`.
+const LONGEST_LABEL: usize = LONGEST - 20;
+const TABLE_PREFIX: &str = "nopal";
+
+/// The name of a table, chain, set, map or counter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+/// Why a text cannot be a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// A name must begin with a letter.
+    #[error("the name {0:?} does not begin with a letter")]
+    FirstCharacter(String),
+    /// nft takes letters, digits and underscores.
+    #[error("the name {0:?} has a character other than letters, digits and underscores")]
+    Character(String),
+    /// The kernel takes 255 bytes, of which some are kept for a suffix.
+    #[error("the name {0:?} is too long")]
+    TooLong(String),
+    /// A name without an underscore could be a keyword of nft.
+    #[error("the name {0:?} has no underscore, so it could be a keyword of nft")]
+    MayBeKeyword(String),
+    /// Our table is recognised by its name, so that nobody else's is ever touched.
+    #[error("the table name {0:?} does not begin with `nopal`")]
+    ForeignTable(String),
+}
+
+impl Name {
+    /// A name for a chain, set, map or counter. It must begin with a letter, consist of letters,
+    /// digits and underscores, have an underscore, and leave room for an epoch.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        check(text, LONGEST)?;
+        if !text.contains('_') {
+            return Err(NameError::MayBeKeyword(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A name for our table. It must begin with `nopal`: the backend deletes what it does not know
+    /// in its table, so a slip in the configuration must not hand it another program's.
+    pub fn table(text: &str) -> Result<Self, NameError> {
+        check(text, LONGEST)?;
+        if !text.starts_with(TABLE_PREFIX) {
+            return Err(NameError::ForeignTable(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// One of the fixed words of this module, or one with its digit.
+    pub(crate) fn fixed(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// A name that the kernel told us.
+    pub(crate) fn listed(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of this object in the given epoch: `ingress_e7`.
+    #[must_use]
+    pub fn at(&self, epoch: Epoch) -> Self {
+        Self(format!("{self}_e{epoch}").into())
+    }
+
+    /// The epoch that the name ends with, if any.
+    pub fn epoch(&self) -> Option<Epoch> {
+        let (_, number) = self.0.rsplit_once("_e")?;
+        number.parse().ok().map(Epoch)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a class of pods or of a shared peer set, which becomes part of the names of its
+/// chains and sets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(Arc<str>);
+
+impl Label {
+    /// A label as it is: letters, digits and underscores, the first a letter, at most 223 bytes.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        check(text, LONGEST_LABEL)?;
+        Ok(Self(text.into()))
+    }
+
+    /// A label from a Kubernetes name: other characters become underscores, and what is too long is
+    /// cut. `number` makes labels differ whose texts became equal: `web-1` gives `c3_web_1`.
+    pub fn numbered(number: usize, text: &str) -> Self {
+        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let label: String = format!("c{number}_{text}").chars().map(allowed).collect();
+        Self(label[..label.len().min(LONGEST_LABEL)].into())
+    }
+
+    /// The text of the label.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number of one full load. Every object of a load carries it at the end of its name, so that
+/// the old and the new contents of the table stand beside each other until the switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u32);
+
+impl Epoch {
+    /// The epoch of the first load.
+    pub const FIRST: Self = Self(1);
+
+    /// The epoch after this one. The number comes round after four billion loads; the objects of
+    /// the epochs before the last are long deleted by then.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn check(text: &str, longest: usize) -> Result<(), NameError> {
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err(NameError::FirstCharacter(text.to_owned()));
+    }
+    if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(NameError::Character(text.to_owned()));
+    }
+    if text.len() > longest {
+        return Err(NameError::TooLong(text.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_be_a_keyword_is_refused() {
+        assert_eq!(
+            Name::new("dst"),
+            Err(NameError::MayBeKeyword("dst".to_owned()))
+        );
+        assert!(Name::new("i_dst").is_ok());
+    }
+
+    #[test]
+    fn a_table_of_somebody_else_is_refused() {
+        assert!(matches!(
+            Name::table("filter"),
+            Err(NameError::ForeignTable(_))
+        ));
+        assert!(Name::table("nopal_test").is_ok());
+    }
+
+    #[test]
+    fn a_name_keeps_room_for_its_epoch() {
+        let longest = format!("i_{}", "x".repeat(LONGEST - 2));
+        let name = Name::new(&longest).unwrap().at(Epoch(u32::MAX));
+        assert_eq!(name.as_str().len(), 255);
+        assert!(matches!(
+            Name::new(&format!("{longest}x")),
+            Err(NameError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn the_epoch_is_read_from_the_end_of_a_name() {
+        let name = Name::fixed("i_shop_e2_web").at(Epoch(7));
+        assert_eq!(name.as_str(), "i_shop_e2_web_e7");
+        assert_eq!(name.epoch(), Some(Epoch(7)));
+        assert_eq!(Name::fixed("nopal_forward").epoch(), None);
+    }
+
+    #[test]
+    fn a_label_takes_any_kubernetes_name() {
+        assert_eq!(
+            Label::numbered(3, "shop/web-1.a").as_str(),
+            "c3_shop_web_1_a"
+        );
+        let long = Label::numbered(3, &"x".repeat(400));
+        assert!(Label::new(long.as_str()).is_ok());
+    }
+}

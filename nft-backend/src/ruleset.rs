@@ -1,0 +1,285 @@
+//! The desired contents of our one table.
+//!
+//! Everything is ordered by name, so that the same policies give the same bytes. `Display` is nft
+//! text that `nft -f` loads as it stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::element::{Element, Key};
+use crate::names::{Epoch, Name};
+use crate::statement::Rule;
+use crate::value::Family;
+
+/// The contents of one table of the `inet` family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The table's name.
+    pub table: Name,
+    /// Named counters.
+    pub counters: BTreeSet<Name>,
+    /// Sets.
+    pub sets: BTreeMap<Name, Set>,
+    /// Verdict maps.
+    pub maps: BTreeMap<Name, VerdictMap>,
+    /// Base and regular chains.
+    pub chains: BTreeMap<Name, Chain>,
+}
+
+/// A set of elements that rules look packets up in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// What it is keyed by.
+    pub key: Key,
+    /// Whether elements may be ranges. Without, the kernel makes it a hash, which costs a lookup
+    /// half of the time.
+    pub interval: bool,
+    /// The elements, disjoint.
+    pub elements: BTreeSet<Element>,
+    /// Lines printed above the set in the text.
+    pub comment: Vec<String>,
+}
+
+/// A map from a local pod's address to the chain that its packets go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictMap {
+    /// The family of the addresses.
+    pub family: Family,
+    /// The chain that each address goes to.
+    pub entries: BTreeMap<IpAddr, Name>,
+    /// Lines printed above the map in the text.
+    pub comment: Vec<String>,
+}
+
+/// A chain of rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// For a base chain, its priority at the forward hook. Its policy is always accept, because
+    /// policy drop drops allowed packets while the rules are being replaced.
+    pub priority: Option<i32>,
+    /// The rules, in order.
+    pub rules: Vec<Rule>,
+    /// Lines printed above the chain in the text.
+    pub comment: Vec<String>,
+}
+
+/// A number that differs when the text of two rulesets differs, except by accident: 64-bit FNV-1a.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub u64);
+
+impl Ruleset {
+    /// An empty table.
+    pub fn new(table: Name) -> Self {
+        Self {
+            table,
+            counters: BTreeSet::new(),
+            sets: BTreeMap::new(),
+            maps: BTreeMap::new(),
+            chains: BTreeMap::new(),
+        }
+    }
+
+    /// The same contents with the epoch at the end of the name of each set, map and regular chain.
+    /// The base chain and the counters keep their names: they outlive epochs.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: Epoch) -> Self {
+        let keeps = |name: &Name| {
+            self.counters.contains(name)
+                || self
+                    .chains
+                    .get(name)
+                    .is_some_and(|chain| chain.priority.is_some())
+        };
+        let rename = |name: &Name| {
+            if keeps(name) {
+                name.clone()
+            } else {
+                name.at(epoch)
+            }
+        };
+        let sets = self
+            .sets
+            .iter()
+            .map(|(name, set)| (name.at(epoch), set.clone()));
+        let maps = self
+            .maps
+            .iter()
+            .map(|(name, map)| (name.at(epoch), map.rename(&rename)));
+        let chains = self
+            .chains
+            .iter()
+            .map(|(name, chain)| (rename(name), chain.rename(&rename)));
+        Self {
+            table: self.table.clone(),
+            counters: self.counters.clone(),
+            sets: sets.collect(),
+            maps: maps.collect(),
+            chains: chains.collect(),
+        }
+    }
+
+    /// The digest of the text.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+        // The hasher takes every text, so writing to it cannot fail.
+        let _ = fmt::Write::write_fmt(&mut hasher, format_args!("{self}"));
+        Digest(hasher.0)
+    }
+}
+
+impl Set {
+    /// A set without elements and comment.
+    pub fn new(key: Key, interval: bool) -> Self {
+        Self {
+            key,
+            interval,
+            elements: BTreeSet::new(),
+            comment: Vec::new(),
+        }
+    }
+}
+
+impl VerdictMap {
+    /// A map without entries and comment.
+    pub fn new(family: Family) -> Self {
+        Self {
+            family,
+            entries: BTreeMap::new(),
+            comment: Vec::new(),
+        }
+    }
+
+    /// The key of the map.
+    pub const fn key(&self) -> Key {
+        Key::Address(self.family)
+    }
+
+    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+        let entries = self
+            .entries
+            .iter()
+            .map(|(address, chain)| (*address, rename(chain)));
+        Self {
+            family: self.family,
+            entries: entries.collect(),
+            comment: self.comment.clone(),
+        }
+    }
+}
+
+impl Chain {
+    /// A regular chain.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
+        Self {
+            priority: None,
+            rules: rules.into_iter().collect(),
+            comment: Vec::new(),
+        }
+    }
+
+    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+        let rules = self.rules.iter().map(|rule| rule.rename(rename)).collect();
+        Self {
+            rules,
+            priority: self.priority,
+            comment: self.comment.clone(),
+        }
+    }
+}
+
+struct Fnv(u64);
+
+impl fmt::Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The text has maps, sets and counters first, then the chains with the base chain last.
+impl fmt::Display for Ruleset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table inet {} {{", self.table)?;
+        for (name, map) in &self.maps {
+            comment(f, &map.comment)?;
+            writeln!(f, "\tmap {name} {{\n\t\ttype {} : verdict", map.key())?;
+            let entries = map
+                .entries
+                .iter()
+                .map(|(address, chain)| Entry(*address, chain));
+            elements(f, entries)?;
+            writeln!(f, "\t}}")?;
+        }
+        for (name, set) in &self.sets {
+            comment(f, &set.comment)?;
+            writeln!(f, "\tset {name} {{\n\t\ttype {}", set.key)?;
+            if set.interval {
+                writeln!(f, "\t\tflags interval")?;
+            }
+            elements(f, set.elements.iter())?;
+            writeln!(f, "\t}}")?;
+        }
+        for name in &self.counters {
+            writeln!(f, "\tcounter {name} {{ }}")?;
+        }
+        let (base, regular): (Vec<_>, Vec<_>) = self
+            .chains
+            .iter()
+            .partition(|(_, chain)| chain.priority.is_some());
+        for (name, chain) in regular.into_iter().chain(base) {
+            comment(f, &chain.comment)?;
+            writeln!(f, "\tchain {name} {{")?;
+            if let Some(priority) = chain.priority {
+                writeln!(
+                    f,
+                    "\t\ttype filter hook forward priority {priority}; policy accept;"
+                )?;
+            }
+            for rule in &chain.rules {
+                writeln!(f, "\t\t{rule}")?;
+            }
+            writeln!(f, "\t}}")?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+/// `10.1.0.2 : goto i_web`
+pub(crate) struct Entry<'a>(pub(crate) IpAddr, pub(crate) &'a Name);
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} : goto {}", self.0, self.1)
+    }
+}
+
+fn elements(
+    f: &mut fmt::Formatter<'_>,
+    elements: impl ExactSizeIterator<Item: fmt::Display>,
+) -> fmt::Result {
+    if elements.len() == 0 {
+        return Ok(());
+    }
+    writeln!(f, "\t\telements = {{")?;
+    for element in elements {
+        writeln!(f, "\t\t\t{element},")?;
+    }
+    writeln!(f, "\t\t}}")
+}
+
+/// A comment ends with its line, so a line break within one starts another.
+fn comment(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    for line in lines.iter().flat_map(|line| line.lines()) {
+        writeln!(f, "\t# {line}")?;
+    }
+    Ok(())
+}
