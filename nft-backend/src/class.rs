@@ -45,7 +45,7 @@ pub struct Class {
 ///
 /// Exact elements are put into hash sets, ranges into interval sets, addresses into the sets of
 /// their family. Over all grants of a class, elements of one kind must be disjoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
     /// Every peer, on these ports.
     Everyone(Ports),
@@ -63,7 +63,7 @@ pub enum Grant {
 }
 
 /// The ports of a grant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ports {
     /// Every port, and protocols that have no ports.
     All,

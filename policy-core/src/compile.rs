@@ -115,6 +115,7 @@ fn build(cluster: &Cluster, in_scope: impl Fn(&Inventory, &PodClass) -> bool) ->
         graph: builder.graph,
         subject_of,
         world: Arc::new(world),
+        is_minimal: false,
     }
 }
 

@@ -26,6 +26,7 @@ pub struct RuleGraph {
     /// For each class, its subject vertex; `None` for classes that no policy selects, or that are out of scope.
     pub(crate) subject_of: Vec<Option<NodeIndex>>,
     pub(crate) world: Arc<World>,
+    pub(crate) is_minimal: bool,
 }
 
 /// The tables that vertices and edges point into.

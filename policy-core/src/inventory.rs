@@ -4,6 +4,7 @@
 //! so selectors are matched against classes, of which a large cluster has a few thousand.
 
 use crate::cluster::{Cluster, ContainerPort, Pod};
+use crate::ip_set::IpSet;
 use crate::labels::Labels;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(crate) struct Inventory {
     /// For each pod, its class.
     pub(crate) class_of: Vec<ClassId>,
     owners: FxHashMap<IpAddr, PodIndex>,
+    /// The addresses of `owners`, sorted.
+    sorted: Vec<(IpAddr, PodIndex)>,
     contested: BTreeMap<IpAddr, Vec<PodIndex>>,
     node_addresses: FxHashMap<IpAddr, Vec<Arc<str>>>,
 }
@@ -76,6 +79,11 @@ impl Inventory {
             }
         }
         let (owners, contested) = addresses(&pods);
+        let mut sorted: Vec<(IpAddr, PodIndex)> = owners
+            .iter()
+            .map(|(&address, &pod)| (address, pod))
+            .collect();
+        sorted.sort_unstable();
         let node_addresses = node_addresses(cluster);
         Self {
             namespaces,
@@ -83,6 +91,7 @@ impl Inventory {
             pods,
             class_of,
             owners,
+            sorted,
             contested,
             node_addresses,
         }
@@ -97,6 +106,17 @@ impl Inventory {
                 None => Owner::NoPod,
             },
         }
+    }
+
+    /// The addresses in `block` that are one pod's, with that pod.
+    pub(crate) fn pods_within(&self, block: &IpSet) -> impl Iterator<Item = (IpAddr, PodIndex)> {
+        block.ranges().flat_map(|(first, last)| {
+            let start = self.sorted.partition_point(|entry| entry.0 < first);
+            let within = self.sorted[start..]
+                .iter()
+                .take_while(move |entry| entry.0 <= last);
+            within.copied()
+        })
     }
 
     /// The addresses that several live pods claim, with their claimants.

@@ -74,6 +74,23 @@ impl IpSet {
         }
     }
 
+    /// The set's ranges, both ends included, IPv4 first, in ascending order.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let v4 = self.v4.ranges().iter().map(|&(first, last)| {
+            (
+                Ipv4Addr::from_bits(first).into(),
+                Ipv4Addr::from_bits(last).into(),
+            )
+        });
+        let v6 = self.v6.ranges().iter().map(|&(first, last)| {
+            (
+                Ipv6Addr::from_bits(first).into(),
+                Ipv6Addr::from_bits(last).into(),
+            )
+        });
+        v4.chain(v6)
+    }
+
     /// The fewest CIDRs that make up the set, IPv4 first, in ascending order.
     pub fn cidrs(&self) -> Vec<Cidr> {
         let v4 = self.v4.ranges().iter().flat_map(|&(first, last)| {

@@ -21,8 +21,12 @@ pub mod policy;
 pub mod port_set;
 pub mod problem;
 pub mod range_set;
+#[cfg(feature = "reference")]
+pub mod reference;
 mod resolve;
 pub mod selector;
+#[cfg(feature = "reference")]
+pub mod testing;
 
 pub use cidr::Cidr;
 pub use cluster::{Cluster, ContainerPort, Node, Pod, PodId};

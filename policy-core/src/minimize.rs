@@ -18,9 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl RuleGraph {
-    /// A graph that decides every flow as this one does, with as few edges as the rules above leave.
+    /// A graph that decides every flow as this one does, with as few edges as the rules above leave. In it, the blocks
+    /// of one subject's permissions in one direction are disjoint.
     #[must_use]
     pub fn minimize(&self) -> Self {
+        if self.is_minimal {
+            return self.clone();
+        }
         let mut merged: FxHashMap<Meaning, usize> = FxHashMap::default();
         let mut subjects: Vec<(SubjectClass, Vec<MinimalEdge>)> = Vec::new();
         for subject in self.subjects() {
@@ -76,6 +80,7 @@ impl RuleGraph {
             graph,
             subject_of,
             world: self.world.clone(),
+            is_minimal: true,
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::policy::{Namespaces, Peer, Peers, Policy, PortSpec, Ports, Rule};
 use crate::port_set::PortSet;
 use crate::selector::Selector;
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A set of pod classes, by its number in [`Resolver::pod_sets`].
@@ -77,6 +78,8 @@ pub(crate) struct Resolver<'a> {
     namespaces: LabelIndex<'a>,
     pub(crate) pod_sets: Interner<[ClassId]>,
     pub(crate) port_sets: Interner<PortSet>,
+    /// For each port name, the classes that give it to a port.
+    bearers: FxHashMap<PortName, Vec<ClassId>>,
     peers: FxHashMap<(Scope<'a>, &'a Selector), PodSetId>,
     namespace_lists: FxHashMap<&'a Selector, Arc<[u32]>>,
 }
@@ -96,6 +99,7 @@ impl<'a> Resolver<'a> {
             namespaces: LabelIndex::new(inventory.namespaces.iter().map(|entry| &entry.labels)),
             pod_sets: Interner::default(),
             port_sets: Interner::default(),
+            bearers: bearers(inventory),
             peers: FxHashMap::default(),
             namespace_lists: FxHashMap::default(),
         }
@@ -276,13 +280,35 @@ impl<'a> Resolver<'a> {
     /// numbers. A name is looked up on the destination pod (semantics, rule 20), so an address that is no pod's has
     /// none.
     fn named(&mut self, peers: &PeerSet, names: &[PortName]) -> Vec<(PeerSet, GrantedPorts)> {
-        let classes: Vec<ClassId> = match peers {
-            PeerSet::Pods(set) => self.pod_sets.value(*set).to_vec(),
-            PeerSet::Everyone | PeerSet::Block(_) => (0..)
-                .zip(&self.inventory.classes)
-                .map(|(id, _)| id)
-                .collect(),
+        let resolved: Vec<(PeerSet, PortSet)> = match peers {
+            PeerSet::Pods(set) => {
+                self.named_pods(self.pod_sets.shared(*set).iter().copied(), names)
+            }
+            PeerSet::Everyone => {
+                let bearers = names.iter().filter_map(|name| self.bearers.get(name));
+                let bearers: BTreeSet<ClassId> = bearers.flatten().copied().collect();
+                self.named_pods(bearers.into_iter(), names)
+            }
+            PeerSet::Block(block) => self.named_addresses(block, names),
         };
+        let granted = resolved.into_iter().map(|(peers, ports)| {
+            let numbers = self.port_sets.intern(ports);
+            (
+                peers,
+                GrantedPorts {
+                    numbers,
+                    names: Arc::new([]),
+                },
+            )
+        });
+        granted.collect()
+    }
+
+    fn named_pods(
+        &mut self,
+        classes: impl Iterator<Item = ClassId>,
+        names: &[PortName],
+    ) -> Vec<(PeerSet, PortSet)> {
         let mut by_ports: BTreeMap<PortSet, Vec<ClassId>> = BTreeMap::new();
         for class in classes {
             let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
@@ -290,36 +316,28 @@ impl<'a> Resolver<'a> {
                 by_ports.entry(ports).or_default().push(class);
             }
         }
-        by_ports
-            .into_iter()
-            .map(|(ports, classes)| {
-                let peers = match peers {
-                    PeerSet::Block(block) => PeerSet::Block(Arc::new(self.within(&classes, block))),
-                    PeerSet::Pods(_) | PeerSet::Everyone => {
-                        PeerSet::Pods(self.pod_sets.intern(classes))
-                    }
-                };
-                let numbers = self.port_sets.intern(ports);
-                (
-                    peers,
-                    GrantedPorts {
-                        numbers,
-                        names: Arc::new([]),
-                    },
-                )
-            })
+        let sets = by_ports.into_iter();
+        sets.map(|(ports, classes)| (PeerSet::Pods(self.pod_sets.intern(classes)), ports))
             .collect()
     }
 
-    /// The addresses of these classes' pods that are in `block`.
-    fn within(&self, classes: &[ClassId], block: &IpSet) -> IpSet {
-        let pods = classes
-            .iter()
-            .flat_map(|&class| &self.inventory.classes[class as usize].pods);
-        let addresses = pods.flat_map(|&pod| self.inventory.addresses(pod));
-        addresses
-            .filter(|&address| block.contains(address))
-            .collect()
+    fn named_addresses(&self, block: &IpSet, names: &[PortName]) -> Vec<(PeerSet, PortSet)> {
+        let mut by_ports: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
+        for (address, pod) in self.inventory.pods_within(block) {
+            let class = self.inventory.class_of[pod as usize];
+            let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
+            if !ports.is_empty() {
+                by_ports.entry(ports).or_default().push(address);
+            }
+        }
+        let sets = by_ports.into_iter();
+        sets.map(|(ports, addresses)| {
+            (
+                PeerSet::Block(Arc::new(addresses.into_iter().collect())),
+                ports,
+            )
+        })
+        .collect()
     }
 
     fn is_nobody(&self, peers: &PeerSet) -> bool {
@@ -329,6 +347,21 @@ impl<'a> Resolver<'a> {
             PeerSet::Block(block) => block.is_empty(),
         }
     }
+}
+
+fn bearers(inventory: &Inventory) -> FxHashMap<PortName, Vec<ClassId>> {
+    let mut bearers: FxHashMap<PortName, Vec<ClassId>> = FxHashMap::default();
+    for (id, class) in (0..).zip(&inventory.classes) {
+        for port in &class.ports {
+            if let Some(name) = &port.name {
+                bearers
+                    .entry((port.protocol, name.clone()))
+                    .or_default()
+                    .push(id);
+            }
+        }
+    }
+    bearers
 }
 
 /// The numbers that `ports` give to any of `names`.

@@ -1,1 +1,32 @@
 //! A small cluster made of network namespaces, with probes that send real packets.
+//!
+//! [`Lab::build`] turns a [`Topology`] into namespaces: one for each node, one for each pod, and one
+//! "world" which holds the external addresses and routes between the nodes. Nothing is translated on
+//! the way, so a packet filter in a node's forward hook sees the addresses of the two ends.
+//! [`Lab::probe`] then finds out which flows get through; [`Traffic`] and [`Connection`] are flows
+//! that last, for tests which change the filter under them.
+//!
+//! The crate knows neither Kubernetes nor nftables. It needs root and iproute2's `ip`.
+
+mod connection;
+mod error;
+mod ip;
+mod lab;
+mod limit;
+mod listener;
+mod namespace;
+mod poll;
+mod probe;
+mod source_port;
+mod sysctl;
+mod topology;
+mod traffic;
+mod wiring;
+
+pub use connection::Connection;
+pub use error::LabError;
+pub use lab::Lab;
+pub use namespace::Namespace;
+pub use probe::{Probe, ProbeKind, Seen};
+pub use topology::{NodeSpec, PodSpec, Topology};
+pub use traffic::{Counted, Stream, Traffic};

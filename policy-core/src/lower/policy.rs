@@ -42,7 +42,7 @@ pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem
             wholly: true,
         },
     };
-    let types = policy_types(spec, &path, &mut problems);
+    let types = policy_types(spec, unread, &path, &mut problems);
     let mut ingress = ingress_rules(spec, &path, &mut problems);
     let mut egress = egress_rules(spec, &path, &mut problems);
 
@@ -98,11 +98,19 @@ struct Types {
     unknown: bool,
 }
 
-fn policy_types(spec: &NetworkPolicySpec, path: &FieldPath, problems: &mut Problems) -> Types {
+fn policy_types(
+    spec: &NetworkPolicySpec,
+    unread: &[Unread],
+    path: &FieldPath,
+    problems: &mut Problems,
+) -> Types {
     let written = spec.policy_types.as_deref().unwrap_or_default();
     if written.is_empty() {
-        // SetDefaults_NetworkPolicy: Ingress always, Egress only when there is an egress rule.
-        let has_egress_rule = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty());
+        // SetDefaults_NetworkPolicy: Ingress always, Egress only when there is an egress rule. One that could not be
+        // read, and that the reader may have left out of the list, counts as one.
+        let egress = path.field("egress");
+        let has_egress_rule = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
+            || unread.iter().any(|field| field.path.starts_with(&egress));
         return Types {
             ingress: true,
             egress: has_egress_rule,

@@ -1,0 +1,225 @@
+//! The main property: the naive evaluator, the rule graph and the minimized rule graph decide every flow alike, and
+//! for the same reasons.
+
+use policy_core::graph::Permission;
+use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows, shrink};
+use policy_core::{Direction, Flow, PodId, RuleGraph, Verdict};
+use std::collections::BTreeSet;
+
+/// Clusters of a size, their seeds counted from 0, and the flows tried in each.
+const RUNS: [(Size, u64, usize); 2] = [(Size::SMALL, 400, 60), (Size::MEDIUM, 60, 250)];
+
+fn every_cluster(check: impl Fn(&Objects, u64, usize)) {
+    for (size, seeds, flows) in RUNS {
+        for seed in 0..seeds {
+            check(&random_cluster(seed, size), seed, flows);
+        }
+    }
+}
+
+/// What is wrong with the graphs of these objects for a flow, if anything.
+fn disagreement(objects: &Objects, flows: &[Flow]) -> Option<String> {
+    let reference = objects.reference();
+    let graph = RuleGraph::compile(&objects.cluster());
+    let minimized = graph.minimize();
+    flows.iter().find_map(|flow| {
+        let (verdict, because) = (reference.evaluate(flow), reference.because(flow));
+        [("graph", &graph), ("minimized", &minimized)].into_iter().find_map(|(name, graph)| {
+            let decision = graph.evaluate(flow);
+            let sentences: BTreeSet<String> =
+                decision.because.iter().map(ToString::to_string).collect();
+            let allowed = graph.allowed(flow.from, flow.to).contains(flow.port);
+            let agrees = decision.verdict == verdict
+                && sentences == because
+                && allowed == (verdict == Verdict::Allow);
+            (!agrees).then(|| {
+                format!(
+                    "{flow}\nreference: {verdict} because {because:?}\n{name}: {} because {sentences:?}; \
+                     its port is {}among those allowed",
+                    decision.verdict,
+                    if allowed { "" } else { "not " },
+                )
+            })
+        })
+    })
+}
+
+#[test]
+fn reference_graph_and_minimized_graph_agree() {
+    every_cluster(|objects, seed, count| {
+        let flows = random_flows(objects, seed, count);
+        if disagreement(objects, &flows).is_some() {
+            let small = shrink(objects, |objects| disagreement(objects, &flows).is_some());
+            let wrong = disagreement(&small, &flows).unwrap();
+            panic!("seed {seed}: {wrong}\n{}", small.to_json_list());
+        }
+    });
+}
+
+#[test]
+fn the_order_of_objects_never_changes_the_graph() {
+    every_cluster(|objects, seed, _| {
+        let graph = RuleGraph::compile(&objects.cluster());
+        let mut written = objects.written().to_vec();
+        Rng::new(seed).shuffle(&mut written);
+        let shuffled = RuleGraph::compile(&Objects::read(written).unwrap().cluster());
+        assert_eq!(graph.to_string(), shuffled.to_string(), "seed {seed}");
+        assert_eq!(
+            graph.minimize().to_string(),
+            shuffled.minimize().to_string(),
+            "seed {seed}, minimized"
+        );
+    });
+}
+
+/// What is not minimal in the minimized graph, if anything.
+fn excess(objects: &Objects) -> Option<String> {
+    let minimized = RuleGraph::compile(&objects.cluster()).minimize();
+    for subject in minimized.subjects() {
+        for direction in Direction::ALL {
+            let permissions = subject.permissions(direction);
+            for (index, one) in permissions.iter().enumerate() {
+                let mut others = permissions
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != index);
+                if let Some((_, other)) = others.find(|(_, other)| covers(other, one)) {
+                    let [one_ports, other_ports] = [one.ports(), other.ports()];
+                    return Some(format!(
+                        "{direction} of {}: {other_ports} : {other} covers {one_ports} : {one}",
+                        subject.pods()[0].id
+                    ));
+                }
+            }
+        }
+    }
+    let again = minimized.minimize();
+    (again.to_string() != minimized.to_string())
+        .then(|| format!("minimized:\n{minimized}minimized again:\n{again}"))
+}
+
+fn covers(wide: &Permission, narrow: &Permission) -> bool {
+    let pods = |permission: &Permission| -> BTreeSet<PodId> {
+        permission.pods().map(|(pod, _)| pod.id.clone()).collect()
+    };
+    let has_peers = wide.is_for_everyone()
+        || (!narrow.is_for_everyone()
+            && pods(wide).is_superset(&pods(narrow))
+            && wide.blocks().contains_all(narrow.blocks()));
+    has_peers && wide.ports().contains_all(narrow.ports())
+}
+
+#[test]
+fn no_edge_of_a_minimized_graph_covers_another() {
+    every_cluster(|objects, seed, _| {
+        if excess(objects).is_some() {
+            let small = shrink(objects, |objects| excess(objects).is_some());
+            let wrong = excess(&small).unwrap();
+            panic!("seed {seed}: {wrong}\n{}", small.to_json_list());
+        }
+    });
+}
+
+#[test]
+fn another_policy_takes_nothing_away_from_pods_that_are_isolated_already() {
+    every_cluster(|objects, seed, count| {
+        let is_policy = |position: &usize| objects.written()[*position]["kind"] == "NetworkPolicy";
+        let policies: Vec<usize> = (0..objects.written().len()).filter(is_policy).collect();
+        let mut fewer = objects.written().to_vec();
+        fewer.remove(*Rng::new(seed).pick(&policies));
+        let before = Objects::read(fewer).unwrap();
+        let cluster = before.cluster();
+        let graph = RuleGraph::compile(&cluster);
+        let full_graph = RuleGraph::compile(&objects.cluster());
+        let was_isolated = |address, direction| {
+            let mut pods = cluster.pods().values();
+            pods.find(|pod| graph.addresses(pod).contains(&address))
+                .is_none_or(|pod| graph.is_isolated(pod, direction))
+        };
+        for flow in random_flows(objects, seed, count) {
+            if was_isolated(flow.from, Direction::Egress)
+                && was_isolated(flow.to, Direction::Ingress)
+                && graph.evaluate(&flow).verdict == Verdict::Allow
+            {
+                let now = full_graph.evaluate(&flow).verdict;
+                assert_eq!(now, Verdict::Allow, "seed {seed}: {flow}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_passes_outside_is_what_flows_with_nobodys_addresses_meet() {
+    every_cluster(|objects, seed, count| {
+        let cluster = objects.cluster();
+        let graph = RuleGraph::compile(&cluster).minimize();
+        let is_outside = |address| {
+            cluster
+                .pods()
+                .values()
+                .all(|pod| !pod.addresses.contains(&address))
+                && !["192.168.0.1", "192.168.0.2", "fd00:192::1", "fd00:192::2"]
+                    .contains(&address.to_string().as_str())
+        };
+        for flow in random_flows(objects, seed, count) {
+            for (direction, own, other) in [
+                (Direction::Egress, flow.from, flow.to),
+                (Direction::Ingress, flow.to, flow.from),
+            ] {
+                let mut pods = cluster.pods().values();
+                let pod = pods.find(|pod| graph.addresses(pod).contains(&own));
+                let Some(pod) = pod.filter(|_| is_outside(other)) else {
+                    continue;
+                };
+                let parts = graph.outside(pod, direction);
+                let ports = parts
+                    .iter()
+                    .filter(|(addresses, _)| addresses.contains(other));
+                let passes: Vec<bool> = ports.map(|(_, ports)| ports.contains(flow.port)).collect();
+                assert!(
+                    passes.len() <= 1,
+                    "seed {seed}: {other} is in several parts"
+                );
+                let verdict = graph.evaluate(&flow).verdict;
+                assert_eq!(
+                    passes == [true],
+                    verdict == Verdict::Allow,
+                    "seed {seed}: {flow}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn random_flows_meet_both_verdicts_and_every_kind_of_reason() {
+    let mut allowed = 0;
+    let mut denied = 0;
+    let mut reasons = BTreeSet::new();
+    for seed in 0..60 {
+        let objects = random_cluster(seed, Size::MEDIUM);
+        let reference = objects.reference();
+        for flow in random_flows(&objects, seed, 250) {
+            match reference.evaluate(&flow) {
+                Verdict::Allow => allowed += 1,
+                Verdict::Deny => denied += 1,
+            }
+            for sentence in reference.because(&flow) {
+                let kinds = [
+                    "own address",
+                    "own node",
+                    "claimed",
+                    "not isolated",
+                    "isolates",
+                    "gress[",
+                ];
+                reasons.extend(kinds.into_iter().filter(|kind| sentence.contains(kind)));
+            }
+        }
+    }
+    assert!(
+        allowed > 3000 && denied > 3000,
+        "{allowed} allowed, {denied} denied"
+    );
+    assert_eq!(reasons.len(), 6, "{reasons:?}");
+}
