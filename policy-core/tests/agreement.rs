@@ -7,7 +7,7 @@ use policy_core::{Direction, Flow, PodId, RuleGraph, Verdict};
 use std::collections::BTreeSet;
 
 /// Clusters of a size, their seeds counted from 0, and the flows tried in each.
-const RUNS: [(Size, u64, usize); 2] = [(Size::SMALL, 400, 60), (Size::MEDIUM, 60, 250)];
+const RUNS: [(Size, u64, usize); 2] = [(Size::SMALL, 300, 60), (Size::MEDIUM, 50, 250)];
 
 fn every_cluster(check: impl Fn(&Objects, u64, usize)) {
     for (size, seeds, flows) in RUNS {

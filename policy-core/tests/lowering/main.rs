@@ -31,7 +31,7 @@ pub(crate) fn check(rows: &[Row]) {
 }
 
 pub(crate) fn lower_spec(spec: &str) -> (Policy, Vec<Problem>) {
-    let spec: Value = serde_saphyr::from_str(spec).unwrap();
+    let spec: Value = serde_saphyr::from_str(spec).expect("a row holds YAML");
     lower_object(json!({
         "kind": "NetworkPolicy",
         "metadata": { "namespace": "shop", "name": "web" },
@@ -40,7 +40,7 @@ pub(crate) fn lower_spec(spec: &str) -> (Policy, Vec<Problem>) {
 }
 
 pub(crate) fn lower_object(object: Value) -> (Policy, Vec<Problem>) {
-    let objects = Objects::read(vec![object]).unwrap();
+    let objects = Objects::read(vec![object]).expect("a policy always can be read");
     let (object, unread) = &objects.policies()[0];
     lower::policy(object, unread)
 }
