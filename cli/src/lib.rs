@@ -1,1 +1,12 @@
 //! The `nopal` command: offline tools and the data plane, from one rule graph.
+
+pub mod args;
+pub mod commands;
+pub mod connectivity;
+pub mod explain;
+pub mod inventory;
+pub mod lint;
+pub mod manifest;
+pub mod matrix;
+pub mod port;
+pub mod report;

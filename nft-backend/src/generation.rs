@@ -112,6 +112,15 @@ impl fmt::Display for MarkBits {
 impl Generation {
     /// The generation of the first load.
     pub const FIRST: Self = Self(1);
+
+    /// The generation with this number, if these bits can hold it.
+    pub(crate) const fn from_number(bits: MarkBits, number: u32) -> Option<Self> {
+        if number >= 1 && number <= bits.last().0 {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
 }
 
 impl fmt::Display for Generation {

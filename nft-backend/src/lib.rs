@@ -1,17 +1,31 @@
 //! Renders a rule graph as nftables rules and puts them into the kernel.
+
 pub mod class;
 mod class_chain;
 pub mod config;
+mod conntrack;
+pub mod drift;
 pub mod element;
+pub mod fake;
+mod fake_table;
 pub mod generation;
 mod grants;
+pub mod in_force;
 pub mod interpreter;
+pub mod kernel;
 pub mod layout;
+mod listing;
+pub mod load;
 pub mod names;
+mod netlink;
+pub mod nft;
+mod process;
 pub mod render;
 pub mod ruleset;
 pub mod statement;
 mod statement_json;
+pub mod transaction;
+mod transaction_json;
 pub mod value;
 pub mod vocabulary;
 

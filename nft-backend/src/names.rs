@@ -152,6 +152,11 @@ impl Epoch {
     /// The epoch of the first load.
     pub const FIRST: Self = Self(1);
 
+    /// The epoch with this number, read back from the kernel.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The epoch after this one. The number comes round after four billion loads; the objects of
     /// the epochs before the last are long deleted by then.
     #[must_use]

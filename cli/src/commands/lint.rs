@@ -1,0 +1,32 @@
+//! `nopal lint`: what is wrong with policies.
+
+use super::{Outcome, load};
+use crate::args::{Arguments, Lint};
+use crate::lint::{Selection, Severity, lint};
+use crate::report;
+
+pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
+    let manifests = load::read(arguments, &options.input);
+    let selection = Selection {
+        select: options.select.clone(),
+        ignore: options.ignore.clone(),
+    };
+    let findings = lint(&manifests, &selection);
+    let color = arguments.color.is_on();
+    report::print(&report::findings::findings(
+        &findings,
+        &manifests.errors,
+        options.format,
+        color,
+    ));
+    let counts = findings
+        .iter()
+        .any(|finding| finding.severity != Severity::Info);
+    if !manifests.errors.is_empty() {
+        Outcome::Unreadable
+    } else if counts && !options.exit_zero {
+        Outcome::Found
+    } else {
+        Outcome::Fine
+    }
+}

@@ -1,0 +1,31 @@
+//! What every command does first: read the input, and say what could not be read.
+
+use super::Outcome;
+use crate::args::{Arguments, InputArguments};
+use crate::inventory::{Inventory, Unscheduled};
+use crate::manifest::{self, Manifests};
+use crate::report;
+
+pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
+    let manifests = manifest::read(&input.paths, &input.namespace);
+    report::input(&manifests, arguments.verbose);
+    manifests
+}
+
+/// The cluster, and how bad what could not be read is.
+pub(super) fn inventory(
+    manifests: &Manifests,
+    unscheduled: Unscheduled,
+) -> (Inventory<'_>, Outcome) {
+    let inventory = Inventory::new(manifests, unscheduled);
+    for error in &inventory.errors {
+        report::print_error(&format!("error: {error}"));
+    }
+    let is_whole = manifests.errors.is_empty() && inventory.errors.is_empty();
+    let outcome = if is_whole {
+        Outcome::Fine
+    } else {
+        Outcome::Unreadable
+    };
+    (inventory, outcome)
+}

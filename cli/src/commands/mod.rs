@@ -1,0 +1,42 @@
+//! The subcommands, one file each.
+
+mod explain;
+mod lint;
+mod load;
+mod matrix;
+mod test;
+
+use std::process::ExitCode;
+
+use crate::args::{Arguments, Command};
+
+/// How a command ended. The largest of several counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Nothing to complain about.
+    Fine,
+    /// Findings, failed tests, a difference.
+    Found,
+    /// Wrong usage, or input that could not be read.
+    Unreadable,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Fine => Self::SUCCESS,
+            Outcome::Found => Self::from(1),
+            Outcome::Unreadable => Self::from(2),
+        }
+    }
+}
+
+/// Runs a command.
+pub fn run(arguments: &Arguments) -> Outcome {
+    match &arguments.command {
+        Command::Lint(options) => lint::run(arguments, options),
+        Command::Explain(options) => explain::run(arguments, options),
+        Command::Matrix(options) => matrix::run(arguments, options),
+        Command::Test(options) => test::run(arguments, options),
+    }
+}

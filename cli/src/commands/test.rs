@@ -1,0 +1,58 @@
+//! `nopal test`: runs `ConnectivityTest`s against the model.
+
+use policy_core::RuleGraph;
+
+use super::{Outcome, load};
+use crate::args::{Arguments, Format, Test};
+use crate::inventory::Unscheduled;
+use crate::manifest::{ConnectivityTest, Content, Manifests};
+use crate::{connectivity, manifest, report};
+
+pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
+    let manifests = load::read(arguments, &options.input);
+    let (inventory, mut outcome) = load::inventory(&manifests, Unscheduled::RunNowhere);
+    let files = manifest::read(&options.tests, &options.input.namespace);
+    report::input(&files, arguments.verbose);
+    if !files.errors.is_empty() {
+        outcome = Outcome::Unreadable;
+    }
+    let tests = tests(&files);
+    if tests.is_empty() && files.errors.is_empty() {
+        report::print_error("error: the test files hold no ConnectivityTest with tests");
+        outcome = Outcome::Unreadable;
+    }
+    let graph = RuleGraph::compile(&inventory.cluster);
+    let mut results = Vec::new();
+    let mut errors = Vec::new();
+    for (test, number) in tests.into_iter().zip(1..) {
+        match connectivity::run(&inventory, &graph, test, number) {
+            Ok(result) => results.push(result),
+            Err(error) => errors.push(error),
+        }
+    }
+    for error in &errors {
+        report::print_error(&format!("error: {error}"));
+        outcome = Outcome::Unreadable;
+    }
+    report::print(&match options.format {
+        Format::Text => report::tests::text(&results),
+        Format::Json => report::json(&report::tests::json(&results, &errors)),
+    });
+    let has_failed = results.iter().any(|result| !result.is_ok());
+    outcome.max(if has_failed {
+        Outcome::Found
+    } else {
+        Outcome::Fine
+    })
+}
+
+fn tests(files: &Manifests) -> Vec<&ConnectivityTest> {
+    let suites = files
+        .objects
+        .iter()
+        .filter_map(|object| match &object.content {
+            Content::Tests(tests) => Some(tests),
+            _ => None,
+        });
+    suites.flatten().collect()
+}

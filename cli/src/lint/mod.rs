@@ -1,0 +1,58 @@
+//! Lint: rules look at the input and report findings.
+//!
+//! Each rule is one file in `rules`, whose doc comment is the user's page; [`RULES`] is the one table of codes.
+
+mod finding;
+mod input;
+mod rules;
+
+pub use finding::{Certainty, Finding, Findings, Severity};
+pub use input::{Input, LintPolicy};
+pub use rules::RULES;
+
+use crate::manifest::Manifests;
+
+/// A lint rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its code, stable once released.
+    pub code: &'static str,
+    /// Its name in words.
+    pub name: &'static str,
+    /// How bad its findings are, unless a finding says otherwise.
+    pub severity: Severity,
+    /// How sure its findings are.
+    pub certainty: Certainty,
+    /// Looks at the input and reports.
+    pub check: fn(&Input<'_>, &mut Findings),
+}
+
+/// Which rules run.
+#[derive(Debug, Default, Clone)]
+pub struct Selection {
+    /// Codes or their prefixes; empty means all.
+    pub select: Vec<String>,
+    /// Codes or their prefixes that do not run.
+    pub ignore: Vec<String>,
+}
+
+impl Selection {
+    fn takes(&self, rule: &Rule) -> bool {
+        let named = |codes: &[String]| {
+            codes
+                .iter()
+                .any(|code| rule.code.starts_with(code.as_str()))
+        };
+        (self.select.is_empty() || named(&self.select)) && !named(&self.ignore)
+    }
+}
+
+/// Runs the selected rules. Findings come sorted by file, place and code.
+pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
+    let input = Input::new(manifests);
+    let mut findings = Findings::default();
+    for rule in RULES.iter().filter(|rule| selection.takes(rule)) {
+        (rule.check)(&input, &mut findings);
+    }
+    findings.sorted()
+}

@@ -1,0 +1,88 @@
+//! NP001: a field that the API does not have there, or with a value of another type.
+
+use policy_core::problem::{FieldPath, ProblemKind, Segment};
+
+use super::mistyped::{self, Topic};
+use crate::lint::{Certainty, Findings, Input, Rule, Severity};
+
+/// ## What it finds
+/// Fields that `networking.k8s.io/v1` NetworkPolicy does not have at that place: typing errors, wrong capitals, a
+/// field one level too high or too low; and lists, mappings and scalars in each other's places.
+///
+/// ## Why it matters
+/// An API server without strict validation drops such a field without a word, and what is left often allows more
+/// than was meant: `to` under `ingress` leaves a rule that allows everyone. nopal lets the rule match nothing.
+///
+/// ## Example
+/// ```yaml
+/// ingress:
+/// - to:
+///   - podSelector: {matchLabels: {app: web}}
+/// ```
+///
+/// ## Use instead
+/// ```yaml
+/// ingress:
+/// - from:
+///   - podSelector: {matchLabels: {app: web}}
+/// ```
+pub(super) const RULE: Rule = Rule {
+    code: "NP001",
+    name: "unknown-field",
+    severity: Severity::Error,
+    certainty: Certainty::Proven,
+    check,
+};
+
+fn check(input: &Input<'_>, findings: &mut Findings) {
+    for (policy, problem) in input.problems() {
+        let fix = match &problem.kind {
+            ProblemKind::UnknownField { field } => meant(field, &problem.path),
+            ProblemKind::Mistyped { .. } if mistyped::topic(problem) == Some(Topic::Structure) => {
+                None
+            }
+            _ => continue,
+        };
+        findings.add_problem(&RULE, policy, problem, fix);
+    }
+}
+
+/// The field that was probably meant: one that differs in capitals or hyphens, or the other direction's peers.
+fn meant(field: &str, path: &FieldPath) -> Option<String> {
+    const FIELDS: &[&str] = &[
+        "cidr",
+        "egress",
+        "endPort",
+        "except",
+        "from",
+        "ingress",
+        "ipBlock",
+        "key",
+        "matchExpressions",
+        "matchLabels",
+        "metadata",
+        "namespaceSelector",
+        "operator",
+        "podSelector",
+        "policyTypes",
+        "port",
+        "ports",
+        "protocol",
+        "spec",
+        "to",
+        "values",
+    ];
+    let letters = |text: &str| text.replace(['-', '_'], "").to_lowercase();
+    let direction = match path.segments().get(1) {
+        Some(Segment::Field(name)) => name.as_str(),
+        _ => "",
+    };
+    match (field, direction) {
+        ("to", "ingress") => Some("write from: ingress rules name who may come in".to_owned()),
+        ("from", "egress") => Some("write to: egress rules name where pods may go".to_owned()),
+        _ => FIELDS
+            .iter()
+            .find(|known| **known != field && letters(known) == letters(field))
+            .map(|known| format!("write {known}")),
+    }
+}

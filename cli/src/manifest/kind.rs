@@ -1,0 +1,72 @@
+//! Which kinds are read, and how.
+
+use super::schema::Field;
+use super::schema::connectivity_test::CONNECTIVITY_TEST;
+use super::schema::network_policy::NETWORK_POLICY;
+use super::schema::workload::{CRON_JOB, NAMED, NAMESPACE, NODE, POD, WORKLOAD};
+
+/// How objects of a kind are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Namespace,
+    Node,
+    Pod,
+    /// A workload with its template at `spec.template`.
+    Workload,
+    /// A workload with its template at `spec.jobTemplate.spec.template`.
+    CronJob,
+    NetworkPolicy,
+    ConnectivityTest,
+    /// Known by name alone.
+    Named,
+}
+
+impl Kind {
+    /// The kind that an object's `apiVersion` and `kind` name; `None` when it is not one that is read.
+    ///
+    /// Versions that the API server has dropped are read like their successors: what they say is understood, and
+    /// whether they may be applied is for lint to say.
+    pub(super) fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        Some(match (group, kind) {
+            ("", "Namespace") => Self::Namespace,
+            ("", "Node") => Self::Node,
+            ("", "Pod") => Self::Pod,
+            ("", "ReplicationController")
+            | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
+            | ("batch", "Job") => Self::Workload,
+            ("batch", "CronJob") => Self::CronJob,
+            (group, "NetworkPolicy") if is_built_in(group) => Self::NetworkPolicy,
+            ("nopal.dev", "ConnectivityTest") => Self::ConnectivityTest,
+            ("", "Service" | "Endpoints")
+            | ("discovery.k8s.io", "EndpointSlice")
+            | ("networking.k8s.io" | "extensions", "Ingress") => Self::Named,
+            _ => return None,
+        })
+    }
+
+    /// The fields that are read.
+    pub(super) fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Namespace => NAMESPACE,
+            Self::Node => NODE,
+            Self::Pod => POD,
+            Self::Workload => WORKLOAD,
+            Self::CronJob => CRON_JOB,
+            Self::NetworkPolicy => NETWORK_POLICY,
+            Self::ConnectivityTest => CONNECTIVITY_TEST,
+            Self::Named => NAMED,
+        }
+    }
+
+    /// Whether objects of this kind live in namespaces.
+    pub(super) fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Node | Self::ConnectivityTest)
+    }
+}
+
+/// Whether a `NetworkPolicy` of this group can only be meant as the built-in one. Other projects have kinds of the
+/// same name in groups of their own.
+fn is_built_in(group: &str) -> bool {
+    matches!(group, "" | "networking.k8s.io" | "extensions" | "apps")
+}

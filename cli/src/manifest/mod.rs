@@ -1,0 +1,141 @@
+//! Reads Kubernetes objects out of YAML and JSON, with the place of every field.
+//!
+//! Nothing here is trusted: files may be broken, huge, deeply nested or made to explode. What can't be read becomes
+//! an [`InputError`]; everything else is read all the same.
+
+mod document;
+mod documents;
+mod error;
+mod files;
+mod kind;
+mod object;
+mod parse;
+mod scalar;
+mod schema;
+mod source;
+mod source_map;
+mod take;
+mod tree;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use policy_core::problem::FieldPath;
+use rayon::prelude::*;
+
+pub use error::InputError;
+pub use files::STANDARD_INPUT;
+pub use object::{
+    ConnectivityTest, Content, Object, PolicyObject, RepeatedKey, Workload, WrittenEnd,
+};
+pub use source::{Position, Source, Span};
+pub use source_map::{Part, Place, SourceMap};
+
+/// Everything that the input holds, in its order.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// The objects of the kinds that are read.
+    pub objects: Vec<Object>,
+    /// What could not be read.
+    pub errors: Vec<InputError>,
+    /// Objects of other kinds.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// An object of a kind that is not read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PassedOver {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its `kind`.
+    pub kind: String,
+}
+
+impl Manifests {
+    fn append(&mut self, mut other: Self) {
+        self.objects.append(&mut other.objects);
+        self.errors.append(&mut other.errors);
+        self.passed_over.append(&mut other.passed_over);
+    }
+}
+
+/// Reads files, folders and (as `-`) standard input. `namespace` is that of objects that name none.
+pub fn read(paths: &[PathBuf], namespace: &str) -> Manifests {
+    let (files, errors) = files::find(paths);
+    let mut manifests = Manifests {
+        errors,
+        ..Manifests::default()
+    };
+    for file in files {
+        match files::read(&file) {
+            Ok(source) => {
+                let source = Arc::new(source);
+                let read = read_source(&source, namespace);
+                if file.is_named && read.is_empty() {
+                    let message = "holds no Kubernetes object";
+                    manifests
+                        .errors
+                        .push(InputError::of_file(source.name(), message));
+                }
+                manifests.append(read);
+            }
+            Err(error) => manifests.errors.push(*error),
+        }
+    }
+    manifests
+}
+
+/// Reads one text.
+pub fn read_source(source: &Arc<Source>, namespace: &str) -> Manifests {
+    let documents = documents::split(source.text());
+    let parts: Vec<Manifests> = documents
+        .into_par_iter()
+        .map(|range| read_documents(source, range, namespace))
+        .collect();
+    let mut manifests = Manifests::default();
+    for part in parts {
+        manifests.append(part);
+    }
+    manifests
+}
+
+/// What a fuzzer feeds: any bytes must be read without panic, in bounded time and stack.
+pub fn fuzz(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).into_owned();
+    let manifests = read_source(&Arc::new(Source::new("fuzz".to_owned(), text)), "default");
+    for object in &manifests.objects {
+        if let Content::Policy(policy) = &object.content {
+            let (_, problems) = policy_core::lower::policy(&policy.object, &policy.unread);
+            for problem in problems {
+                let place = policy.fields.place(&problem.path, Part::Value);
+                place.source.slice(place.span);
+            }
+        }
+    }
+}
+
+fn read_documents(source: &Arc<Source>, range: Range<usize>, namespace: &str) -> Manifests {
+    let mut manifests = Manifests::default();
+    let base = u32::try_from(range.start).unwrap_or(u32::MAX);
+    let (roots, error) = parse::parse(&source.text()[range], base);
+    for root in &roots {
+        document::read(root, source, namespace, &mut manifests);
+    }
+    if let Some(error) = error {
+        manifests.errors.push(InputError {
+            file: source.name().to_owned(),
+            position: Some(source.position(error.offset)),
+            object: None,
+            path: FieldPath::root(),
+            message: error.message,
+        });
+    }
+    manifests
+}
+
+impl Manifests {
+    fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.errors.is_empty() && self.passed_over.is_empty()
+    }
+}

@@ -1,0 +1,121 @@
+//! The objects that a document holds.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Node as NodeObject, Pod, PodTemplateSpec};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy_core::lower::Unread;
+use policy_core::problem::{FieldPath, ObjectRef};
+use serde::Deserialize;
+
+use super::source::Span;
+use super::source_map::{Place, SourceMap};
+
+/// One Kubernetes object of the input.
+#[derive(Debug)]
+pub struct Object {
+    /// `apiVersion`.
+    pub api_version: String,
+    /// Kind, namespace (the default one where none is written) and name.
+    pub reference: ObjectRef,
+    /// Where it begins.
+    pub place: Place,
+    /// Keys that stand twice.
+    pub repeated: Vec<RepeatedKey>,
+    /// The object itself.
+    pub content: Content,
+}
+
+/// The object itself, by kind.
+#[derive(Debug)]
+pub enum Content {
+    /// A Namespace.
+    Namespace(Box<Namespace>),
+    /// A Node.
+    Node(Box<NodeObject>),
+    /// A Pod.
+    Pod(Box<Pod>),
+    /// Something that makes Pods.
+    Workload(Box<Workload>),
+    /// A `NetworkPolicy`.
+    Policy(Box<PolicyObject>),
+    /// A `ConnectivityTest`.
+    Tests(Vec<ConnectivityTest>),
+    /// A kind that is known and that no command reads yet.
+    Known,
+}
+
+/// A Deployment, `ReplicaSet`, `StatefulSet`, `DaemonSet`, Job, `CronJob` or `ReplicationController`.
+#[derive(Debug)]
+pub struct Workload {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// Where its pod template stands, such as `spec.template`.
+    pub template_path: FieldPath,
+    /// Its pod template.
+    pub template: PodTemplateSpec,
+}
+
+/// A `NetworkPolicy` as far as it could be read.
+#[derive(Debug)]
+pub struct PolicyObject {
+    /// The typed object, without what could not be read.
+    pub object: NetworkPolicy,
+    /// What could not be read: fields that the API does not have, and values of a wrong type.
+    pub unread: Vec<Unread>,
+    /// Where its fields stand.
+    pub fields: SourceMap,
+}
+
+/// One entry of a `ConnectivityTest`, as it is written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConnectivityTest {
+    /// What the test shows.
+    pub name: Option<String>,
+    /// Who opens the connection.
+    pub from: WrittenEnd,
+    /// Whom to.
+    pub to: WrittenEnd,
+    /// The port; `None` means any.
+    pub port: Option<i32>,
+    /// `TCP` where absent.
+    pub protocol: Option<String>,
+    /// `IPv4` where absent and both ends have it.
+    pub family: Option<String>,
+    /// `allow` or `deny`.
+    pub expect: String,
+}
+
+/// An end of a [`ConnectivityTest`]: exactly one of the three.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct WrittenEnd {
+    /// `namespace/name` of a Pod.
+    pub pod: Option<String>,
+    /// `namespace/Kind/name` of a workload.
+    pub workload: Option<String>,
+    /// An address.
+    pub ip: Option<String>,
+}
+
+/// A key that stands twice in one mapping. The later one counts.
+#[derive(Debug, Clone)]
+pub struct RepeatedKey {
+    /// The field.
+    pub path: FieldPath,
+    /// The earlier key.
+    pub earlier: Place,
+    /// The later key.
+    pub later: Place,
+}
+
+impl Object {
+    pub(super) fn place_of(&self, span: Span) -> Place {
+        Place {
+            source: Arc::clone(&self.place.source),
+            span,
+        }
+    }
+}

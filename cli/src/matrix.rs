@@ -1,0 +1,171 @@
+//! Who reaches whom on what.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use policy_core::{Cluster, Direction, FlowPort, IpSet, Pod, PodId, PortSet, RuleGraph};
+
+/// All allowed connections of a cluster.
+#[derive(Debug)]
+pub struct Matrix {
+    /// The endpoints, sorted.
+    pub endpoints: Vec<Endpoint>,
+    /// The connections between them and with addresses that are no pod's. A pair that is absent is denied.
+    pub connections: Vec<Connection>,
+}
+
+/// A pod or a workload's template.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// `shop/web` or `shop/Deployment/web`.
+    pub id: PodId,
+    /// `Pod` or the workload's kind.
+    pub kind: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it is isolated for ingress.
+    pub is_isolated_ingress: bool,
+    /// Whether it is isolated for egress.
+    pub is_isolated_egress: bool,
+}
+
+/// What may flow from one side to another.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who opens it.
+    pub from: Side,
+    /// Whom to.
+    pub to: Side,
+    /// On what; never empty.
+    pub allowed: PortSet,
+}
+
+/// A side of a [`Connection`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// An endpoint.
+    Endpoint(PodId),
+    /// Addresses that are no pod's.
+    External(IpSet),
+}
+
+/// Evaluates every pair. `only` narrows to one port. Pods that have finished are nowhere and left out.
+pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> Matrix {
+    let only = only.map(|port| match port {
+        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
+        FlowPort::Other => Protocols::without_ports(),
+    });
+    let narrow = |allowed: PortSet| match &only {
+        Some(only) => allowed.intersection(only),
+        None => allowed,
+    };
+    let pods: Vec<&Pod> = cluster
+        .pods()
+        .values()
+        .map(AsRef::as_ref)
+        .filter(|pod: &&Pod| !pod.finished)
+        .collect();
+    let contested: BTreeSet<IpAddr> = graph.contested().map(|(address, _)| address).collect();
+    let mut connections = Vec::new();
+    for from in &pods {
+        for to in pods.iter().filter(|to| to.id != from.id) {
+            let allowed = narrow(between(graph, from, to));
+            let (from, to) = (
+                Side::Endpoint(from.id.clone()),
+                Side::Endpoint(to.id.clone()),
+            );
+            connections.push(Connection { from, to, allowed });
+        }
+    }
+    for pod in &pods {
+        for direction in Direction::ALL {
+            for (addresses, allowed) in graph.outside(pod, direction) {
+                let external = Side::External(of_families(&addresses, &pod.addresses));
+                let endpoint = Side::Endpoint(pod.id.clone());
+                let (from, to) = match direction {
+                    Direction::Ingress => (external, endpoint),
+                    Direction::Egress => (endpoint, external),
+                };
+                connections.push(Connection {
+                    from,
+                    to,
+                    allowed: narrow(allowed),
+                });
+            }
+        }
+    }
+    connections.retain(|connection| !connection.allowed.is_empty() && !connection.is_nowhere());
+    let endpoints = pods
+        .into_iter()
+        .map(|pod| Endpoint::new(pod, graph, &contested))
+        .collect();
+    Matrix {
+        endpoints,
+        connections,
+    }
+}
+
+struct Protocols;
+
+impl Protocols {
+    /// Every protocol that has no ports.
+    fn without_ports() -> PortSet {
+        let with_ports = policy_core::Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
+        PortSet::all().difference(&with_ports.into_iter().collect())
+    }
+}
+
+impl Endpoint {
+    fn new(pod: &Pod, graph: &RuleGraph, contested: &BTreeSet<IpAddr>) -> Self {
+        // Nobody can tell which policies hold for an address that several pods claim, so it is closed.
+        let is_contested = !pod.addresses.is_empty()
+            && pod
+                .addresses
+                .iter()
+                .all(|address| contested.contains(address));
+        let kind = pod.id.name.split_once('/').map_or("Pod", |(kind, _)| kind);
+        Self {
+            id: pod.id.clone(),
+            kind: kind.to_owned(),
+            addresses: pod.addresses.clone(),
+            is_isolated_ingress: is_contested || graph.is_isolated(pod, Direction::Ingress),
+            is_isolated_egress: is_contested || graph.is_isolated(pod, Direction::Egress),
+        }
+    }
+}
+
+impl Connection {
+    fn is_nowhere(&self) -> bool {
+        [&self.from, &self.to].into_iter().any(|side| match side {
+            Side::External(addresses) => addresses.is_empty(),
+            Side::Endpoint(_) => false,
+        })
+    }
+}
+
+/// What may flow between two pods in any address family that both have.
+fn between(graph: &RuleGraph, from: &Pod, to: &Pod) -> PortSet {
+    let mut allowed = PortSet::empty();
+    for source in &from.addresses {
+        for target in to
+            .addresses
+            .iter()
+            .filter(|target| target.is_ipv4() == source.is_ipv4())
+        {
+            allowed = allowed.union(&graph.allowed(*source, *target));
+        }
+    }
+    allowed
+}
+
+/// The addresses of those families that `own` has too.
+fn of_families(addresses: &IpSet, own: &[IpAddr]) -> IpSet {
+    let mut addresses = addresses.clone();
+    if !own.iter().any(IpAddr::is_ipv4) {
+        addresses.v4 = policy_core::range_set::RangeSet::empty();
+    }
+    if !own.iter().any(IpAddr::is_ipv6) {
+        addresses.v6 = policy_core::range_set::RangeSet::empty();
+    }
+    addresses
+}

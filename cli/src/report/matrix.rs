@@ -1,0 +1,190 @@
+//! The matrix as a table, as CSV and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use policy_core::port_set::port_ranges;
+use policy_core::{PodId, PortSet, Protocol};
+use serde_json::{Value, json};
+
+use crate::matrix::{Connection, Matrix, Side};
+
+/// How the matrix is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// A grid of the endpoints, then what they exchange with other addresses.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// One line for each pair, protocol and list of ports.
+    Csv,
+}
+
+/// The matrix in the format asked for.
+pub fn matrix(matrix: &Matrix, format: Format) -> String {
+    match format {
+        Format::Table => table(matrix),
+        Format::Json => super::json(&as_json(matrix)),
+        Format::Csv => csv(matrix),
+    }
+}
+
+fn as_json(matrix: &Matrix) -> Value {
+    let endpoints = matrix.endpoints.iter().map(|endpoint| {
+        json!({
+            "id": endpoint.id.to_string(),
+            "kind": endpoint.kind,
+            "ips": endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "isolated": {
+                "ingress": endpoint.is_isolated_ingress,
+                "egress": endpoint.is_isolated_egress,
+            },
+        })
+    });
+    json!({
+        "endpoints": endpoints.collect::<Vec<_>>(),
+        "connections": matrix.connections.iter().map(connection_json).collect::<Vec<_>>(),
+    })
+}
+
+fn connection_json(connection: &Connection) -> Value {
+    let mut value = json!({
+        "from": name(&connection.from),
+        "to": name(&connection.to),
+        "allowed": ports_json(&connection.allowed),
+    });
+    if let Some(cidrs) = cidrs(&connection.from).or_else(|| cidrs(&connection.to)) {
+        value["cidrs"] = json!(cidrs);
+    }
+    value
+}
+
+/// `"all"`, or the ports of each protocol.
+fn ports_json(ports: &PortSet) -> Value {
+    if ports.is_all() {
+        return json!("all");
+    }
+    let lists = by_protocol(ports).into_iter();
+    lists
+        .map(|(protocol, ports)| json!({"protocol": protocol, "ports": ports}))
+        .collect()
+}
+
+fn by_protocol(ports: &PortSet) -> Vec<(String, String)> {
+    let with_ports = Protocol::ALL
+        .into_iter()
+        .filter(|protocol| !ports.ports(*protocol).is_empty());
+    let mut lists: Vec<_> = with_ports
+        .map(|protocol| (protocol.to_string(), port_ranges(ports.ports(protocol))))
+        .collect();
+    if ports.allows_other() {
+        lists.push(("other".to_owned(), "all".to_owned()));
+    }
+    lists
+}
+
+fn csv(matrix: &Matrix) -> String {
+    let mut text = "from,to,cidrs,protocol,ports\n".to_owned();
+    for connection in &matrix.connections {
+        let cidrs = cidrs(&connection.from)
+            .or_else(|| cidrs(&connection.to))
+            .unwrap_or_default();
+        let lists = if connection.allowed.is_all() {
+            vec![("all".to_owned(), "all".to_owned())]
+        } else {
+            by_protocol(&connection.allowed)
+        };
+        for (protocol, ports) in lists {
+            let (from, to) = (name(&connection.from), name(&connection.to));
+            let _ = writeln!(
+                text,
+                "{from},{to},{},{protocol},\"{ports}\"",
+                cidrs.join(" ")
+            );
+        }
+    }
+    text
+}
+
+/// Rows open connections, columns receive them. Columns are numbered, since names are long.
+fn table(matrix: &Matrix) -> String {
+    let mut cells: BTreeMap<(&PodId, &PodId), String> = BTreeMap::new();
+    let mut external = String::new();
+    for connection in &matrix.connections {
+        if let (Side::Endpoint(from), Side::Endpoint(to)) = (&connection.from, &connection.to) {
+            cells.insert((from, to), connection.allowed.to_string());
+        } else {
+            let cidrs = cidrs(&connection.from).or_else(|| cidrs(&connection.to));
+            let _ = writeln!(
+                external,
+                "{} -> {}: {} ({})",
+                name(&connection.from),
+                name(&connection.to),
+                connection.allowed,
+                cidrs.unwrap_or_default().join(", "),
+            );
+        }
+    }
+    let numbers = 1..=matrix.endpoints.len();
+    let heads =
+        std::iter::once("from \\ to".to_owned()).chain(numbers.clone().map(|n| format!("[{n}]")));
+    let mut rows = vec![heads.collect::<Vec<_>>()];
+    for (number, from) in numbers.zip(&matrix.endpoints) {
+        let mut row = vec![format!("[{number}] {}", from.id)];
+        row.extend(
+            matrix
+                .endpoints
+                .iter()
+                .map(|to| match cells.get(&(&from.id, &to.id)) {
+                    _ if from.id == to.id => "=".to_owned(),
+                    Some(ports) => ports.clone(),
+                    None => "-".to_owned(),
+                }),
+        );
+        rows.push(row);
+    }
+    let mut text = aligned(&rows);
+    if !external.is_empty() {
+        let _ = write!(text, "\n{external}");
+    }
+    text
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn name(side: &Side) -> String {
+    match side {
+        Side::Endpoint(id) => id.to_string(),
+        Side::External(_) => "external".to_owned(),
+    }
+}
+
+fn cidrs(side: &Side) -> Option<Vec<String>> {
+    match side {
+        Side::Endpoint(_) => None,
+        Side::External(addresses) => {
+            Some(addresses.cidrs().iter().map(ToString::to_string).collect())
+        }
+    }
+}

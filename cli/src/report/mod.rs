@@ -1,0 +1,88 @@
+//! What the command prints. Nothing else writes to standard output or standard error.
+
+pub mod explanation;
+pub mod findings;
+pub mod matrix;
+mod snippet;
+pub mod tests;
+
+use std::io::{IsTerminal, Write};
+
+use crate::manifest::{InputError, Manifests};
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether standard output is coloured.
+    pub fn is_on(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let is_refused =
+                    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                !is_refused && std::io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone away wants no more.
+pub fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+}
+
+/// Writes lines to standard error.
+pub fn print_error(text: &str) {
+    let mut output = std::io::stderr().lock();
+    let _ = writeln!(output, "{text}");
+}
+
+/// Says what could not be read and, when asked to, what was passed over.
+pub fn input(manifests: &Manifests, is_verbose: bool) {
+    for error in &manifests.errors {
+        print_error(&format!("error: {error}"));
+    }
+    if !is_verbose {
+        return;
+    }
+    let mut passed_over: Vec<_> = manifests.passed_over.iter().collect();
+    passed_over.sort_unstable();
+    for group in passed_over.chunk_by(|a, b| a == b) {
+        let (kind, api_version) = (&group[0].kind, &group[0].api_version);
+        print_error(&format!(
+            "note: passed over {} of kind {kind} ({api_version})",
+            group.len()
+        ));
+    }
+}
+
+/// A JSON value as text that ends with a line break.
+pub fn json(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// An input error in JSON.
+pub fn input_error(error: &InputError) -> serde_json::Value {
+    serde_json::json!({
+        "file": error.file,
+        "line": error.position.map(|position| position.line),
+        "column": error.position.map(|position| position.column),
+        "object": error.object.as_ref().map(ToString::to_string),
+        "path": error.path.to_string(),
+        "message": error.message,
+    })
+}

@@ -1,0 +1,111 @@
+//! A finding drawn into the text that it speaks of.
+
+use std::ops::Range;
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::lint::{Finding, Severity};
+use crate::manifest::{Place, Source, Span};
+
+/// Lines that are longer (a whole object in one line of JSON) are not drawn.
+const LONGEST_LINE: u32 = 400;
+
+/// How far apart two places of one finding may lie to be drawn in one piece, in lines.
+const LONGEST_WINDOW: usize = 60;
+
+/// Draws one finding.
+pub(super) fn draw(finding: &Finding, is_colored: bool) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Info => Level::INFO,
+    };
+    let title = level
+        .primary_title(finding.message.as_str())
+        .id(finding.code);
+    let mut group = body(finding, Group::with_title(title));
+    let certainty = finding.certainty.word();
+    let owner = format!("{} {} ({certainty})", finding.object, finding.path);
+    group = group.element(Level::NOTE.message(owner));
+    if let Some(fix) = &finding.fix {
+        group = group.element(Level::HELP.message(fix.as_str()));
+    }
+    let renderer = if is_colored {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    renderer.render(&[group])
+}
+
+fn body<'a>(finding: &'a Finding, group: Group<'a>) -> Group<'a> {
+    let place = &finding.place;
+    let window = Window::around(place, finding.related.as_ref().map(|(place, _)| place));
+    let Some(window) = window else {
+        let position = place.position();
+        let origin = Origin::path(place.source.name()).line(position.line);
+        return group.element(origin.char_column(position.column));
+    };
+    let mut snippet = Snippet::source(place.source.slice(window.span))
+        .line_start(window.first_line)
+        .path(place.source.name())
+        .annotation(AnnotationKind::Primary.span(window.range(place)));
+    if let Some((related, label)) = &finding.related
+        && window.holds(related)
+    {
+        snippet = snippet.annotation(context(window.range(related), label));
+    }
+    group.element(snippet)
+}
+
+fn context(range: Range<usize>, label: &str) -> Annotation<'_> {
+    AnnotationKind::Context.span(range).label(label)
+}
+
+/// The lines that are drawn. A snippet is cut out of its file first, so that drawing costs nothing in large files.
+struct Window<'a> {
+    source: &'a Source,
+    first_line: usize,
+    span: Span,
+}
+
+impl<'a> Window<'a> {
+    fn around(place: &'a Place, related: Option<&Place>) -> Option<Self> {
+        let line = place.position().line;
+        let other = related
+            .filter(|other| other.source.name() == place.source.name())
+            .map_or(line, |other| other.position().line);
+        let other = if line.abs_diff(other) < LONGEST_WINDOW {
+            other
+        } else {
+            line
+        };
+        let (first_line, last_line) = (line.min(other), line.max(other));
+        let lines = (first_line..=last_line).map(|line| place.source.line(line));
+        let is_drawable = lines
+            .clone()
+            .all(|line| line.end - line.start <= LONGEST_LINE);
+        let span = Span {
+            start: place.source.line(first_line).start,
+            end: place.source.line(last_line).end,
+        };
+        is_drawable.then_some(Self {
+            source: &place.source,
+            first_line,
+            span,
+        })
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        place.source.name() == self.source.name()
+            && (self.span.start..=self.span.end).contains(&place.span.start)
+    }
+
+    /// The part of a place that lies on its first line, counted from the window's start.
+    fn range(&self, place: &Place) -> Range<usize> {
+        let line = self.source.line(place.position().line);
+        let start = place.span.start.clamp(self.span.start, self.span.end);
+        let end = place.span.end.clamp(start, line.end.max(start));
+        (start - self.span.start) as usize..(end - self.span.start) as usize
+    }
+}

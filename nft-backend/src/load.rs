@@ -1,0 +1,333 @@
+//! The full load: new contents for the whole table, without a moment between old and new.
+//!
+//! Three transactions, because chains follow the generation of rules that a packet found when it
+//! entered the hook, and set lookups the one at the time of the lookup: a transaction that both
+//! makes an object and starts to use it lets packets through that met the new reference and the
+//! still empty object (measured on kernel 6.18: 29 packets in 4,691 swaps; as three transactions
+//! none in 4,165).
+//!
+//! 1. *create* makes all objects under names that end with a new epoch; no packet comes to them.
+//! 2. *switch* rewrites the rules of the base chain, which is never deleted, to lead to the new
+//!    chains. With them a new generation comes into force, if standing flows are to be rechecked.
+//!    In a first load it makes the base chain: until then nothing hangs on a hook, and from then on
+//!    everything is in place.
+//! 3. *delete* removes every object that is not of the new epoch, also what a load left behind that
+//!    failed half-way, or a stranger put into our table.
+
+use crate::config::Config;
+use crate::generation::{Generation, MarkBits};
+use crate::in_force::{HOOK, InForce, base_comment, stamp_comment};
+use crate::kernel::{ApplyError, Kernel};
+use crate::layout::set_generation;
+use crate::names::{BASE, Epoch, Name, STAMP};
+use crate::ruleset::{Chain, Ruleset};
+use crate::statement::Rule;
+use crate::transaction::{Object, Target, Transaction};
+
+/// What a load does about flows that were accepted before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandingFlows {
+    /// Evaluates each with its next packet. Needed when the load takes a permission away, and never
+    /// wrong.
+    Recheck,
+    /// Lets them go on.
+    Keep,
+}
+
+/// A planned load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// The epoch of its objects.
+    pub epoch: Epoch,
+    /// The generation that it stamps, if it has marks.
+    pub generation: Option<Generation>,
+    /// Makes the new objects.
+    pub create: Transaction,
+    /// The bits to clear between *create* and *switch*, when the generation's number could still be
+    /// on a flow.
+    pub clear_marks: Option<MarkBits>,
+    /// Leads packets to the new objects.
+    pub switch: Transaction,
+    /// Removes the old objects; empty in a first load.
+    pub delete: Transaction,
+}
+
+/// What a load left in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// The epoch of its objects.
+    pub epoch: Epoch,
+    /// The generation that it stamps, if it has marks.
+    pub generation: Option<Generation>,
+}
+
+/// Why a load did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// A base chain cannot be moved, and making another in its place would leave a gap.
+    #[error(
+        "the base chain in force is at {found}, not at forward with priority {desired}; \
+         `nft delete table inet {table}` first, which leaves pods unprotected until the next load"
+    )]
+    BaseChainElsewhere {
+        /// The table.
+        table: Name,
+        /// Hook and priority of the chain in force.
+        found: String,
+        /// The configured priority.
+        desired: i32,
+    },
+    /// The marks that flows carry would be read by other bits than they were written to.
+    #[error(
+        "the mark bits in force are {found}, not {desired}; \
+         `nft delete table inet {table}` first, which leaves pods unprotected until the next load"
+    )]
+    MarkBitsChanged {
+        /// The table.
+        table: Name,
+        /// The bits in force.
+        found: MarkBits,
+        /// The configured bits.
+        desired: MarkBits,
+    },
+    /// The kernel did not carry out a step. The steps before it are done: up to *switch* the old
+    /// contents stay in force, after it the new ones are.
+    #[error("could not {step}: {source}")]
+    Step {
+        /// The step.
+        step: Step,
+        /// Why.
+        source: ApplyError,
+    },
+}
+
+/// A step of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Asking the kernel what is in force.
+    List,
+    /// Making the new objects.
+    Create,
+    /// Clearing the marks of standing flows.
+    ClearMarks,
+    /// Leading packets to the new objects.
+    Switch,
+    /// Removing the old objects.
+    Delete,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::List => "list what is in force",
+            Self::Create => "create the new objects",
+            Self::ClearMarks => "clear the marks of standing flows",
+            Self::Switch => "switch to the new objects",
+            Self::Delete => "delete the old objects",
+        })
+    }
+}
+
+/// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force, in place of whatever is.
+pub fn load(
+    kernel: &mut dyn Kernel,
+    desired: &Ruleset,
+    config: &Config,
+    standing: StandingFlows,
+) -> Result<Loaded, LoadError> {
+    let failed = |step| move |source| LoadError::Step { step, source };
+    let in_force = kernel.list(&config.table).map_err(failed(Step::List))?;
+    let load = plan(desired, config, in_force.as_ref(), standing)?;
+    kernel.apply(&load.create).map_err(failed(Step::Create))?;
+    if let Some(bits) = load.clear_marks {
+        kernel.clear_marks(bits).map_err(failed(Step::ClearMarks))?;
+    }
+    kernel.apply(&load.switch).map_err(failed(Step::Switch))?;
+    if !load.delete.is_empty() {
+        kernel.apply(&load.delete).map_err(failed(Step::Delete))?;
+    }
+    Ok(Loaded {
+        epoch: load.epoch,
+        generation: load.generation,
+    })
+}
+
+/// The transactions that put a ruleset in force; `None` in force means that there is no table.
+pub fn plan(
+    desired: &Ruleset,
+    config: &Config,
+    in_force: Option<&InForce>,
+    standing: StandingFlows,
+) -> Result<Load, LoadError> {
+    let empty = InForce::default();
+    let in_force = in_force.unwrap_or(&empty);
+    let has_base = has_base(config, in_force)?;
+    let epoch = in_force.newest_epoch().map_or(Epoch::FIRST, Epoch::next);
+    let digest = desired.digest();
+    let mut desired = desired.clone();
+    let next = next_generation(config, in_force, standing)?;
+    if let Some((bits, generation, _)) = next {
+        set_generation(&mut desired, bits, generation);
+        let stamp = desired.chains.entry(Name::fixed(STAMP)).or_default();
+        comment(stamp.rules.last_mut(), &stamp_comment(bits, generation));
+    }
+    let mut contents = desired.at_epoch(epoch);
+    let mut base = contents
+        .chains
+        .remove(&Name::fixed(BASE))
+        .unwrap_or_default();
+    comment(base.rules.first_mut(), &base_comment(epoch, digest));
+    Ok(Load {
+        epoch,
+        generation: next.map(|(_, generation, _)| generation),
+        clear_marks: next.and_then(|(bits, _, clear)| clear.then_some(bits)),
+        delete: delete(&contents, in_force),
+        create: create(contents),
+        switch: switch(&config.table, base, has_base),
+    })
+}
+
+/// The generation to stamp, and whether marks must be cleared before it is in force; `None` without
+/// marks. The argument is in [`generation`](crate::generation).
+fn next_generation(
+    config: &Config,
+    in_force: &InForce,
+    standing: StandingFlows,
+) -> Result<Option<(MarkBits, Generation, bool)>, LoadError> {
+    let Some(bits) = config.marks else {
+        return Ok(None);
+    };
+    let Some((found, current)) = in_force.generation() else {
+        return Ok(Some((bits, Generation::FIRST, true)));
+    };
+    if found != bits {
+        let table = config.table.clone();
+        return Err(LoadError::MarkBitsChanged {
+            table,
+            found,
+            desired: bits,
+        });
+    }
+    let next = match standing {
+        StandingFlows::Recheck => bits.next(current),
+        StandingFlows::Keep => current,
+    };
+    Ok(Some((bits, next, bits.must_clear(current, next))))
+}
+
+fn has_base(config: &Config, in_force: &InForce) -> Result<bool, LoadError> {
+    let Some(base) = in_force.chains.get(&Name::fixed(BASE)) else {
+        return Ok(false);
+    };
+    match &base.hook {
+        Some((hook, priority)) if hook == HOOK && *priority == config.priority => Ok(true),
+        hook => {
+            let found = match hook {
+                Some((hook, priority)) => format!("{hook} with priority {priority}"),
+                None => "no hook".to_owned(),
+            };
+            let (table, desired) = (config.table.clone(), config.priority);
+            Err(LoadError::BaseChainElsewhere {
+                table,
+                found,
+                desired,
+            })
+        }
+    }
+}
+
+fn comment(rule: Option<&mut Rule>, text: &str) {
+    if let Some(rule) = rule {
+        *rule = rule.clone().comment(text);
+    }
+}
+
+/// Objects come before what refers to them: sets, chains, maps, and then the rules.
+fn create(contents: Ruleset) -> Transaction {
+    let mut transaction = Transaction::new(contents.table);
+    transaction.add(Object::Table);
+    for counter in contents.counters {
+        transaction.add(Object::Counter(counter));
+    }
+    for (name, set) in contents.sets {
+        let (key, interval) = (set.key, set.interval);
+        transaction.create(Object::Set {
+            name: name.clone(),
+            key,
+            interval,
+        });
+        if !set.elements.is_empty() {
+            transaction.add(Object::Elements {
+                set: name,
+                elements: set.elements,
+            });
+        }
+    }
+    for name in contents.chains.keys() {
+        transaction.create(Object::Chain {
+            name: name.clone(),
+            priority: None,
+        });
+    }
+    for (name, map) in contents.maps {
+        transaction.create(Object::Map {
+            name: name.clone(),
+            family: map.family,
+        });
+        if !map.entries.is_empty() {
+            transaction.add(Object::Entries {
+                map: name,
+                entries: map.entries,
+            });
+        }
+    }
+    for (name, chain) in contents.chains {
+        add_rules(&mut transaction, &name, chain);
+    }
+    transaction
+}
+
+fn switch(table: &Name, base: Chain, has_base: bool) -> Transaction {
+    let mut transaction = Transaction::new(table.clone());
+    let name = Name::fixed(BASE);
+    if has_base {
+        transaction.flush_chain(name.clone());
+    } else {
+        transaction.create(Object::Chain {
+            name: name.clone(),
+            priority: base.priority,
+        });
+    }
+    add_rules(&mut transaction, &name, base);
+    transaction
+}
+
+/// Rules are the first to go, then maps, and at last what both referred to.
+fn delete(contents: &Ruleset, in_force: &InForce) -> Transaction {
+    let mut transaction = Transaction::new(contents.table.clone());
+    let base = Name::fixed(BASE);
+    let chains = || in_force.chains.keys().filter(|name| **name != base);
+    chains().for_each(|name| transaction.flush_chain(name.clone()));
+    let maps = in_force.maps.keys().cloned().map(Target::Map);
+    let sets = in_force.sets.keys().cloned().map(Target::Set);
+    let chains = chains().cloned().map(Target::Chain);
+    let counters = in_force
+        .counters
+        .difference(&contents.counters)
+        .cloned()
+        .map(Target::Counter);
+    maps.chain(sets)
+        .chain(chains)
+        .chain(counters)
+        .for_each(|target| transaction.delete(target));
+    transaction
+}
+
+fn add_rules(transaction: &mut Transaction, chain: &Name, contents: Chain) {
+    for rule in contents.rules {
+        transaction.add(Object::Rule {
+            chain: chain.clone(),
+            rule,
+        });
+    }
+}

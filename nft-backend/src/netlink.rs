@@ -1,0 +1,167 @@
+//! Netlink messages of netfilter: headers and attributes.
+
+const HEADER: usize = 16;
+/// Family, version and resource id, which follow the header in every netfilter message.
+const NETFILTER_HEADER: usize = 4;
+const ATTRIBUTE_HEADER: usize = 4;
+const NESTED: u16 = 0x8000;
+/// The upper two bits of an attribute's type are flags.
+const TYPE: u16 = 0x3fff;
+
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const REQUEST: u16 = 0x01;
+const ACK: u16 = 0x04;
+const DUMP: u16 = 0x0300;
+
+/// The sequence number of a message whose answer is waited for; the others have 0.
+const ANSWERED: u32 = 1;
+
+/// A message to the kernel.
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    /// A request about an object of this address family.
+    pub(crate) fn request(kind: u16, family: u8) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&REQUEST.to_ne_bytes());
+        bytes.extend([family, 0, 0, 0]);
+        let mut message = Self(bytes);
+        message.write_length();
+        message
+    }
+
+    /// A request for all objects of all families.
+    pub(crate) fn dump(kind: u16) -> Self {
+        let mut message = Self::request(kind, 0);
+        message.set_flags(REQUEST | DUMP);
+        message
+    }
+
+    /// Makes the kernel answer the message, also when all is well.
+    pub(crate) fn ask_for_answer(&mut self) {
+        self.set_flags(REQUEST | ACK);
+        self.0[8..12].copy_from_slice(&ANSWERED.to_ne_bytes());
+    }
+
+    /// Adds an attribute.
+    pub(crate) fn put(&mut self, kind: u16, value: &[u8]) {
+        let length = u16::try_from(ATTRIBUTE_HEADER + value.len())
+            .expect("attributes here are tuples and numbers of a few bytes");
+        self.0.extend(length.to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.write_length();
+    }
+
+    /// Adds an attribute that consists of attributes.
+    pub(crate) fn put_nested(&mut self, kind: u16, value: &[u8]) {
+        self.put(kind | NESTED, value);
+    }
+
+    /// The message as it is sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn set_flags(&mut self, flags: u16) {
+        self.0[6..8].copy_from_slice(&flags.to_ne_bytes());
+    }
+
+    fn write_length(&mut self) {
+        let length = u32::try_from(self.0.len()).expect("a message has a few hundred bytes");
+        self.0[0..4].copy_from_slice(&length.to_ne_bytes());
+    }
+}
+
+/// A message from the kernel.
+pub(crate) struct Received<'a>(&'a [u8]);
+
+/// The messages of one datagram.
+pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(u32::from_ne_bytes(*datagram.first_chunk()?)).ok()?;
+        let message = datagram
+            .get(..length)
+            .filter(|message| message.len() >= HEADER)?;
+        datagram = datagram
+            .get(length.next_multiple_of(4)..)
+            .unwrap_or_default();
+        Some(Received(message))
+    })
+}
+
+impl<'a> Received<'a> {
+    /// The error number of an answer; 0 says that all is well.
+    pub(crate) fn error(&self) -> Option<i32> {
+        let number = i32::from_ne_bytes(*self.0.get(HEADER..)?.first_chunk()?);
+        (self.kind() == ERROR).then_some(-number)
+    }
+
+    /// Whether a dump ends here.
+    pub(crate) fn is_done(&self) -> bool {
+        self.kind() == DONE
+    }
+
+    /// Whether this answers the message that an answer was asked for.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0[8..12] == ANSWERED.to_ne_bytes()
+    }
+
+    /// The address family.
+    pub(crate) fn family(&self) -> u8 {
+        self.0.get(HEADER).copied().unwrap_or_default()
+    }
+
+    /// The value of the first attribute of a kind.
+    pub(crate) fn attribute(&self, kind: u16) -> Option<&'a [u8]> {
+        let mut rest = self.0.get(HEADER + NETFILTER_HEADER..)?;
+        loop {
+            let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+            let found = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & TYPE;
+            let value = rest.get(ATTRIBUTE_HEADER..length)?;
+            if found == kind {
+                return Some(value);
+            }
+            rest = rest.get(length.next_multiple_of(4)..)?;
+        }
+    }
+
+    fn kind(&self) -> u16 {
+        u16::from_ne_bytes([self.0[4], self.0[5]])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_was_written_can_be_read() {
+        let mut first = Message::request(0x0100, 2);
+        first.put_nested(1, &[1, 2, 3]);
+        first.put(8, &7_u32.to_be_bytes());
+        let mut second = Message::request(0x0101, 10);
+        second.ask_for_answer();
+        let datagram = [first.bytes(), second.bytes()].concat();
+        let received: Vec<_> = messages(&datagram).collect();
+        assert_eq!(received.len(), 2);
+        assert_eq!(received[0].attribute(1), Some(&[1, 2, 3][..]));
+        assert_eq!(received[0].attribute(8), Some(&[0, 0, 0, 7][..]));
+        assert_eq!(received[0].attribute(9), None);
+        assert_eq!((received[0].family(), received[1].family()), (2, 10));
+        assert_eq!(
+            (received[0].is_last(), received[1].is_last()),
+            (false, true)
+        );
+    }
+
+    #[test]
+    fn a_cut_datagram_ends_the_messages() {
+        let message = Message::request(0x0100, 2);
+        assert_eq!(messages(&message.bytes()[..18]).count(), 0);
+        assert_eq!(messages(&[0; 16]).count(), 0);
+    }
+}

@@ -1,0 +1,182 @@
+//! The kernel behind the `nft` program: the only place that starts a process.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::conntrack;
+use crate::generation::MarkBits;
+use crate::in_force::InForce;
+use crate::kernel::{ApplyError, Kernel, NftVersion};
+use crate::listing;
+use crate::names::Name;
+use crate::process::{self, Finished, ProcessError};
+use crate::transaction::Transaction;
+
+/// A hundred times what a full load of 100,000 elements takes on a slow machine; nft waits for
+/// nothing but the kernel, so a longer time means that something is stuck.
+const LIMIT: Duration = Duration::from_secs(60);
+const NFT: &str = "nft";
+const NSENTER: &str = "nsenter";
+/// Where `ip netns` mounts the namespaces that it gives names to.
+const NAMED_NAMESPACES: &str = "/run/netns";
+/// How a shell and nsenter end when there is no such program.
+const NOT_FOUND: i32 = 127;
+
+/// The tables of one network namespace, through the `nft` program.
+#[derive(Debug, Clone)]
+pub struct Nft {
+    program: PathBuf,
+    namespace: Option<PathBuf>,
+    limit: Duration,
+}
+
+impl Default for Nft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Nft {
+    /// The tables of the namespace that this program runs in.
+    pub fn new() -> Self {
+        Self {
+            program: PathBuf::from(NFT),
+            namespace: None,
+            limit: LIMIT,
+        }
+    }
+
+    /// The tables of the namespace at this path, such as `/proc/PID/ns/net`, or with this name, as
+    /// `ip netns list` shows it.
+    #[must_use]
+    pub fn in_namespace(self, namespace: impl AsRef<Path>) -> Self {
+        let namespace = namespace.as_ref();
+        let is_name = namespace.components().count() == 1 && namespace.is_relative();
+        let path = if is_name {
+            Path::new(NAMED_NAMESPACES).join(namespace)
+        } else {
+            namespace.into()
+        };
+        Self {
+            namespace: Some(path),
+            ..self
+        }
+    }
+
+    /// Another program in place of `nft` from the search path.
+    #[must_use]
+    pub fn with_program(self, program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            ..self
+        }
+    }
+
+    /// Another time for one run in place of 60 seconds.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The version of the program, which must be new enough.
+    pub fn version(&self) -> Result<NftVersion, ApplyError> {
+        let finished = self.run(&["--version"], &[])?;
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let reason = || format!("no version in {text:?}");
+        let found = NftVersion::parse(&text)
+            .ok_or_else(|| ApplyError::NotUnderstood { reason: reason() })?;
+        let needed = NftVersion::NEEDED;
+        if found < needed {
+            Err(ApplyError::NftTooOld { found, needed })
+        } else {
+            Ok(found)
+        }
+    }
+
+    /// Runs nft with these arguments and this input.
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
+        let (program, arguments) = self.command_line(arguments)?;
+        let finished = process::run(&program, &arguments, input, self.limit);
+        let finished = finished.map_err(|error| self.explain_start(error, &program))?;
+        if finished.success {
+            Ok(finished)
+        } else {
+            Err(self.explain_failure(&finished))
+        }
+    }
+
+    /// `nft ...`, or in another namespace `nsenter --net=PATH nft ...`. nsenter replaces itself
+    /// by nft, so killing it kills nft.
+    fn command_line(&self, arguments: &[&str]) -> Result<(OsString, Vec<OsString>), ApplyError> {
+        let arguments = arguments.iter().map(OsString::from);
+        let Some(path) = &self.namespace else {
+            return Ok((self.program.clone().into(), arguments.collect()));
+        };
+        if !path.exists() {
+            return Err(ApplyError::NoNamespace { path: path.clone() });
+        }
+        let mut enter = OsString::from("--net=");
+        enter.push(path);
+        let before = [enter, self.program.clone().into()];
+        Ok((
+            NSENTER.into(),
+            before.into_iter().chain(arguments).collect(),
+        ))
+    }
+
+    fn explain_start(&self, error: ProcessError, program: &OsStr) -> ApplyError {
+        match error {
+            ProcessError::NotFound => ApplyError::NftMissing {
+                program: program.into(),
+                needed: NftVersion::NEEDED,
+            },
+            ProcessError::TimedOut => ApplyError::TimedOut { limit: self.limit },
+            ProcessError::System(error) => ApplyError::System {
+                doing: "running nft",
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn explain_failure(&self, finished: &Finished) -> ApplyError {
+        let stderr = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        if finished.code == Some(NOT_FOUND) && self.namespace.is_some() {
+            return ApplyError::NftMissing {
+                program: self.program.clone(),
+                needed: NftVersion::NEEDED,
+            };
+        }
+        if stderr.contains("Operation not permitted") || stderr.contains("Permission denied") {
+            return ApplyError::NotPermitted { stderr };
+        }
+        ApplyError::Refused { stderr }
+    }
+}
+
+impl Kernel for Nft {
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.run(&["-j", "-f", "-"], &transaction.to_json())
+            .map(|_| ())
+    }
+
+    /// The kernel carries the transaction out and takes it back, so it costs as much as applying.
+    fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.run(&["-c", "-j", "-f", "-"], &transaction.to_json())
+            .map(|_| ())
+    }
+
+    fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        match self.run(&["-j", "list", "table", "inet", table.as_str()], &[]) {
+            Ok(finished) => listing::parse(&finished.stdout).map(Some),
+            Err(ApplyError::Refused { stderr }) if stderr.contains("No such file or directory") => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+        conntrack::clear_marks(self.namespace.as_deref(), bits)
+    }
+}
