@@ -35,6 +35,8 @@ pub enum Command {
     Matrix(Matrix),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
+    /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
+    Demo(Demo),
 }
 
 /// How answers are printed.
@@ -122,6 +124,39 @@ pub struct Test {
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub tests: Vec<PathBuf>,
     /// How to print the results.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `demo`.
+///
+/// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
+/// pair of them is tried on every port that policies or pods mention, in both address families, and compared with what
+/// the policies mean. Without PATHS it shows a small web shop. All of it is taken away at the end, also after Ctrl-C.
+///
+/// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Demo {
+    /// Files, folders, or - for standard input; a built-in example when there are none.
+    #[arg(value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// Leave the cluster standing, and say how to look into it.
+    #[arg(long)]
+    pub keep: bool,
+    /// Only take away what --keep left standing.
+    #[arg(long)]
+    pub clean: bool,
+    /// Stop at so many pods; of more, an even sample takes part.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub pods: usize,
+    /// Send at most so many probes; of more, an even sample.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub probes: usize,
+    /// How to print the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

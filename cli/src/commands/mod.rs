@@ -1,6 +1,8 @@
 //! The subcommands, one file each.
 
+mod demo;
 mod explain;
+mod kernel;
 mod lint;
 mod load;
 mod matrix;
@@ -19,6 +21,8 @@ pub enum Outcome {
     Found,
     /// Wrong usage, or input that could not be read.
     Unreadable,
+    /// Ended early because a signal asked for it.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -27,6 +31,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Fine => Self::SUCCESS,
             Outcome::Found => Self::from(1),
             Outcome::Unreadable => Self::from(2),
+            Outcome::Interrupted => Self::from(130),
         }
     }
 }
@@ -38,5 +43,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
+        Command::Demo(options) => demo::run(arguments, options),
     }
 }

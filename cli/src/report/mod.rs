@@ -1,5 +1,7 @@
 //! What the command prints. Nothing else writes to standard output or standard error.
 
+pub mod demo;
+mod demo_matrix;
 pub mod explanation;
 pub mod findings;
 pub mod matrix;
