@@ -90,6 +90,7 @@ fn show(
 
 fn read(arguments: &Arguments, options: &Demo) -> Manifests {
     if options.paths.is_empty() {
+        progress("no PATHS, so this is the built-in example; reading it");
         let source = Source::new("the built-in example".to_owned(), EXAMPLE.to_owned());
         return manifest::read_source(&Arc::new(source), &options.namespace);
     }

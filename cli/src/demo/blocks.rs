@@ -7,10 +7,10 @@ use policy_core::policy::{IpBlock, Peer, Peers, Rule};
 use policy_core::{Cidr, Cluster, Direction, IpSet};
 
 /// The most addresses of one family.
-const MOST: usize = 5;
+const MOST: usize = 8;
 
-/// An address of each of the `families` that no block was written for, then for each block one in it, one in each of
-/// its exceptions and one beside it. None is among `taken`. Sorted.
+/// An address of each of the `families` that no block was written for, then one in each block, one in each exception
+/// and one beside each block, as far as there is room. None is among `taken`. Sorted.
 pub(super) fn addresses(cluster: &Cluster, taken: &IpSet, families: &[bool]) -> Vec<IpAddr> {
     let blocks = blocks(cluster);
     let free = world().difference(taken);
@@ -20,13 +20,13 @@ pub(super) fn addresses(cluster: &Cluster, taken: &IpSet, families: &[bool]) -> 
         let mut of_family = Vec::new();
         let stranger = pick(&unwritten.intersection(&documentation()), is_v4);
         of_family.extend(stranger.or_else(|| pick(&unwritten, is_v4)));
-        for block in &blocks {
-            of_family.extend(pick(&free.intersection(&block.addresses()), is_v4));
-            for except in &block.except {
-                of_family.extend(pick(&free.intersection(&IpSet::from(*except)), is_v4));
-            }
-            of_family.extend(beside(&free, &block.cidr, is_v4));
-        }
+        let parts = blocks.iter().map(IpBlock::addresses);
+        let excepts = blocks.iter().flat_map(|block| &block.except);
+        let excepts = excepts.map(|except| IpSet::from(*except));
+        let inside = parts.chain(excepts).map(|part| free.intersection(&part));
+        of_family.extend(inside.filter_map(|part| pick(&part, is_v4)));
+        let cidrs = blocks.iter().map(|block| &block.cidr);
+        of_family.extend(cidrs.filter_map(|cidr| beside(&free, cidr, is_v4)));
         let mut known = BTreeSet::new();
         of_family.retain(|address| known.insert(*address));
         chosen.extend(of_family.into_iter().take(MOST));

@@ -15,16 +15,23 @@ const MOST_LINES: usize = 40;
 /// At most so many names stand in one line.
 const MOST_NAMES: usize = 4;
 
+/// At most so many of the tried ports are named.
+const MOST_PORTS: usize = 24;
+
+/// Longer lines are broken.
+const WIDTH: usize = 80;
+
 /// The demonstration for people.
 pub fn text(cast: &Cast, plan: &Plan, outcome: &Outcome, is_colored: bool) -> String {
     let style = Style::new(is_colored);
     let mut text = roles(cast);
+    text += &tried_ports(plan);
     text.push('\n');
     text += &demo_matrix::matrix(cast, plan, outcome, style);
     text.push('\n');
     text += &open_ports(cast, plan, outcome);
     for left_out in &cast.left_out {
-        let _ = writeln!(text, "left out: {}: {}", left_out.what, left_out.why);
+        text += &wrapped(&format!("left out: {}: {}", left_out.what, left_out.why));
     }
     if plan.trials.len() < plan.total {
         let (tried, total) = (plan.trials.len(), plan.total);
@@ -115,6 +122,31 @@ fn roles(cast: &Cast) -> String {
     text
 }
 
+/// On which ports every pair was tried.
+fn tried_ports(plan: &Plan) -> String {
+    let ports = plan.ports.iter().copied().map(port_name);
+    let ports: Vec<String> = ports.collect();
+    let has = |is_v4| {
+        plan.trials
+            .iter()
+            .any(|trial| trial.flow.from.is_ipv4() == is_v4)
+    };
+    let families = match (has(true), has(false)) {
+        (true, true) => "IPv4 and IPv6",
+        (true, false) => "IPv4",
+        (false, _) => "IPv6",
+    };
+    let shown: Vec<&str> = ports.iter().take(MOST_PORTS).map(String::as_str).collect();
+    let more = match ports.len().saturating_sub(MOST_PORTS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    wrapped(&format!(
+        "tried over {families} on {}{more}",
+        shown.join(", ")
+    ))
+}
+
 /// Whom the matrix shows as partly open, with what got through.
 fn open_ports(cast: &Cast, plan: &Plan, outcome: &Outcome) -> String {
     let mut tried: BTreeMap<(usize, usize), (usize, Vec<FlowPort>)> = BTreeMap::new();
@@ -139,7 +171,7 @@ fn open_ports(cast: &Cast, plan: &Plan, outcome: &Outcome) -> String {
     for ((to, ports), from) in lines.iter().take(MOST_LINES) {
         let ports: Vec<String> = ports.iter().map(|port| port_name(*port)).collect();
         let (to, from) = (&cast.endpoints[*to].name, names(from.iter().copied()));
-        let _ = writeln!(text, "{to} on {} from {from}", ports.join(", "));
+        text += &wrapped(&format!("{to} on {} from {from}", ports.join(", ")));
     }
     if lines.len() > MOST_LINES {
         let _ = writeln!(text, "and {} more such lines", lines.len() - MOST_LINES);
@@ -199,6 +231,27 @@ fn names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     } else {
         format!("{shown} and {more} more")
     }
+}
+
+/// The line, broken between words where it gets too long, with what follows set in.
+fn wrapped(line: &str) -> String {
+    let mut text = String::new();
+    let mut length = 0;
+    for word in line.split(' ') {
+        let width = word.chars().count();
+        if length > 0 && length + 1 + width > WIDTH {
+            text += "\n   ";
+            length = 3;
+        }
+        if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text += word;
+        length += width;
+    }
+    text.push('\n');
+    text
 }
 
 /// How to look into a cluster that was left standing, and how to take it away.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use policy_core::Verdict;
 
@@ -96,18 +97,19 @@ pub(super) fn matrix(cast: &Cast, plan: &Plan, outcome: &Outcome, style: Style) 
         .map(|head| head.chars().count())
         .max()
         .unwrap_or(0);
-    let per_part = ((WIDTH.saturating_sub(left)) / CELL).max(1);
-    let columns: Vec<usize> = (0..heads.len()).collect();
     let mut text = String::new();
-    for part in columns.chunks(per_part) {
+    for part in parts(cast, left) {
         let _ = write!(text, "{:left$}", "from \\ to");
-        for to in part {
+        for to in part.clone() {
             let _ = write!(text, "{:>CELL$}", to + 1);
         }
         text.push('\n');
         for (from, head) in heads.iter().enumerate() {
+            if !part.clone().any(|to| cells.contains_key(&(from, to))) {
+                continue;
+            }
             let mut row = format!("{head:left$}");
-            for &to in part {
+            for to in part.clone() {
                 let sign = match cells.get(&(from, to)) {
                     _ if from == to => style.quiet("="),
                     Some(cell) => cell.sign(style),
@@ -119,35 +121,39 @@ pub(super) fn matrix(cast: &Cast, plan: &Plan, outcome: &Outcome, style: Style) 
         }
         text.push('\n');
     }
-    let legend = Cell {
-        tried: 2,
-        passed: 2,
-        wrong: 0,
-    }
-    .sign(style)
-        + " everything gets through  "
-        + &Cell {
+    text + &legend(style)
+}
+
+/// The columns of each part: those of the cluster's own first, as many as have room beside `left` characters.
+fn parts(cast: &Cast, left: usize) -> Vec<Range<usize>> {
+    let room = (WIDTH.saturating_sub(left) / CELL).max(1);
+    let all = cast.endpoints.len();
+    let own = all - cast.topology.externals.len();
+    let cut = |columns: Range<usize>| {
+        let end = columns.end;
+        columns
+            .step_by(room)
+            .map(move |start| start..(start + room).min(end))
+    };
+    cut(0..own).chain(cut(own..all)).collect()
+}
+
+fn legend(style: Style) -> String {
+    let sign = |passed, wrong| {
+        Cell {
             tried: 2,
-            passed: 1,
-            wrong: 0,
+            passed,
+            wrong,
         }
         .sign(style)
-        + " some of it  "
-        + &Cell {
-            tried: 2,
-            passed: 0,
-            wrong: 0,
-        }
-        .sign(style)
-        + " nothing  "
-        + &Cell {
-            tried: 2,
-            passed: 0,
-            wrong: 1,
-        }
-        .sign(style)
-        + " not as the policies mean\n";
-    text + &legend
+    };
+    format!(
+        "{} everything gets through  {} some of it  {} nothing  {} not as the policies mean\n",
+        sign(2, 0),
+        sign(1, 0),
+        sign(0, 0),
+        sign(0, 1),
+    )
 }
 
 fn cut(name: &str) -> String {
