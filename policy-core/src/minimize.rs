@@ -121,6 +121,8 @@ fn absorb(
     into.classes.extend(&class.classes);
     into.classes.sort_unstable();
     into.groups.extend(&class.groups);
+    into.groups.sort_unstable();
+    into.groups.dedup();
     for (into, edge) in into_edges.iter_mut().zip(edges) {
         into.grants.extend(edge.grants);
     }
