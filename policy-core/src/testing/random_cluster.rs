@@ -167,8 +167,8 @@ fn pod(rng: &mut Rng, index: usize, given: &mut Vec<[String; 2]>) -> Value {
     if rng.chance(50) {
         pod["status"]["hostIPs"] = entries(&node_addresses.map(str::to_owned));
     }
-    if rng.chance(20) {
-        pod["spec"]["initContainers"] = containers(rng, 1);
+    if rng.chance(40) {
+        pod["spec"]["initContainers"] = containers(rng, 2);
     }
     if finished {
         pod["status"]["phase"] = json!(rng.pick(&["Succeeded", "Failed"]));
