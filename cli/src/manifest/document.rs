@@ -53,7 +53,7 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, node: &Node<'_>, inherited: Option<Inherited<'_>>) {
-        if node.entries().is_none() {
+        if !node.is_mapping() {
             let found = node.description();
             self.error(
                 node.span,
