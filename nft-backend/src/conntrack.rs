@@ -1,8 +1,8 @@
 //! Clears our bits in the marks of conntrack entries, by netlink.
 //!
-//! Not by the `conntrack` program: version 1.4.7 reads a mark, changes it and writes all of it back,
-//! which could undo what another program wrote to its own bits in between, and `-D` would take the
-//! address translation of Service flows away. The kernel itself changes only the bits of a mask.
+//! Not by the `conntrack` program: version 1.4.7 cannot update marks on kernel 6.18 ("Operation not
+//! supported"), and `-D` would take the address translation of Service flows away. By netlink the
+//! kernel changes the bits of a mask alone, so those of other programs stay as they are.
 
 use std::fs::File;
 use std::io;
@@ -145,11 +145,11 @@ fn receive(
         let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
         for message in messages(&buffer[..length]) {
             if let Some(errno) = message.error() {
-                match Errno::from_raw(errno) {
-                    Errno::UnknownErrno if message.is_last() => return Ok(()),
-                    Errno::ENOENT if message.is_last() => return Ok(()),
-                    Errno::ENOENT => {}
-                    other => return Err(other.into()),
+                if errno != 0 && errno != Errno::ENOENT as i32 {
+                    return Err(Errno::from_raw(errno).into());
+                }
+                if message.is_last() {
+                    return Ok(());
                 }
             } else if message.is_done() {
                 return Ok(());

@@ -201,11 +201,9 @@ fn add_element(
 }
 
 fn check_references(table: &Ruleset) -> Result<(), String> {
-    let check = |holder: String, kind: &str, name: &Name, is_there: bool| match is_there {
-        true => Ok(()),
-        false => Err(format!(
-            "{holder} mentions {kind} {name}, which does not exist"
-        )),
+    let check = |holder: String, kind: &str, name: &Name, is_there: bool| {
+        let complaint = || format!("{holder} mentions {kind} {name}, which does not exist");
+        if is_there { Ok(()) } else { Err(complaint()) }
     };
     for (map, contents) in &table.maps {
         for chain in contents.entries.values() {

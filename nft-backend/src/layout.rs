@@ -181,9 +181,11 @@ fn add_stages(ruleset: &mut Ruleset, way: Way, marks: bool) {
 /// The field that holds the subject's own address is the one that does not hold the peer's.
 fn dispatch_rules(direction: Direction, way: Way) -> [Rule; 2] {
     Family::ALL.map(|family| {
-        let field = match class_chain::peer_is_source(direction, way) {
-            true => daddr(family),
-            false => saddr(family),
+        let peer_is_source = class_chain::peer_is_source(direction, way);
+        let field = if peer_is_source {
+            daddr(family)
+        } else {
+            saddr(family)
         };
         Rule::new([vmap(field, &dispatch_map(direction, way, family))])
     })

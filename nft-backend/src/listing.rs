@@ -129,23 +129,22 @@ fn entry(item: &Json) -> Option<(IpAddr, Name)> {
 }
 
 fn element(item: &Json) -> Option<Element> {
-    let Some(parts) = item["concat"].as_array() else {
+    let Some(concatenation) = item["concat"].as_array() else {
         return address_range(item).map(Element::Address);
     };
-    match parts.as_slice() {
-        [a, b] if protocol(a).is_some() => {
-            let (protocol, ports) = (protocol(a)?, port_range(b)?);
-            Some(Element::Port(ProtocolPorts { protocol, ports }))
-        }
-        [a, b] => Some(Element::Pair(address(a)?, address(b)?)),
-        [a, b, c] => {
-            let (peer, protocol, ports) = (address_range(a)?, protocol(b)?, port_range(c)?);
-            Some(Element::PeerPort(PeerPorts {
-                peer,
-                protocol,
-                ports,
-            }))
-        }
+    match concatenation.as_slice() {
+        [first, second] => match protocol(first) {
+            Some(protocol) => {
+                let ports = port_range(second)?;
+                Some(Element::Port(ProtocolPorts { protocol, ports }))
+            }
+            None => Some(Element::Pair(address(first)?, address(second)?)),
+        },
+        [first, second, third] => Some(Element::PeerPort(PeerPorts {
+            peer: address_range(first)?,
+            protocol: protocol(second)?,
+            ports: port_range(third)?,
+        })),
         _ => None,
     }
 }

@@ -32,11 +32,16 @@ impl Rule {
     /// the length that the kernel takes.
     #[must_use]
     pub fn comment(self, text: &str) -> Self {
-        let mut comment: String = text
+        let mut comment = String::new();
+        for c in text
             .chars()
             .filter(|c| !c.is_control() && !matches!(c, '"' | '\\'))
-            .collect();
-        comment.truncate(comment.floor_char_boundary(LONGEST_COMMENT));
+        {
+            if comment.len() + c.len_utf8() > LONGEST_COMMENT {
+                break;
+            }
+            comment.push(c);
+        }
         Self {
             comment: Some(comment),
             ..self

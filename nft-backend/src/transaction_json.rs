@@ -19,12 +19,11 @@ const BYTES_PER_COMMAND: usize = 400;
 
 impl Transaction {
     /// The JSON document.
+    ///
+    /// # Panics
+    /// Never: all keys are strings, and a vector takes every write.
     pub fn to_json(&self) -> Vec<u8> {
-        let elements: usize = self
-            .commands
-            .iter()
-            .map(|command| command.object.len())
-            .sum();
+        let elements: usize = self.commands.iter().map(Command::elements).sum();
         let size = elements * BYTES_PER_ELEMENT + self.commands.len() * BYTES_PER_COMMAND;
         let mut buffer = Vec::with_capacity(size);
         let document = Document {
@@ -183,11 +182,11 @@ struct RuleJson<'a> {
 
 #[derive(Serialize)]
 struct Verdict<'a> {
-    goto: Target<'a>,
+    goto: ChainTarget<'a>,
 }
 
 #[derive(Serialize)]
-struct Target<'a> {
+struct ChainTarget<'a> {
     target: &'a str,
 }
 
@@ -314,7 +313,7 @@ fn chain_json<'a>(table: &'a str, name: &'a Name, priority: Option<i32>) -> Chai
 
 fn goto(chain: &Name) -> Verdict<'_> {
     Verdict {
-        goto: Target {
+        goto: ChainTarget {
             target: chain.as_str(),
         },
     }

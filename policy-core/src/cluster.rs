@@ -1,7 +1,8 @@
 //! A cluster at one moment, as plain data: what policies are evaluated against.
 
 use crate::flow::Protocol;
-use crate::labels::{LabelPool, Labels};
+use crate::intern::Pool;
+use crate::labels::Labels;
 use crate::policy::{Policy, PolicyId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,8 @@ pub struct Cluster {
     nodes: BTreeMap<Arc<str>, Node>,
     pods: BTreeMap<PodId, Arc<Pod>>,
     policies: BTreeMap<PolicyId, Arc<Policy>>,
-    pool: LabelPool,
+    labels: Pool<Labels>,
+    ports: Pool<Arc<[ContainerPort]>>,
 }
 
 /// A pod's namespace and name; a workload template's name is `Kind/name`.
@@ -114,7 +116,8 @@ impl Cluster {
     /// Puts a pod in, or replaces it; gives the one that it replaced.
     pub fn insert_pod(&mut self, mut pod: Pod) -> Option<Arc<Pod>> {
         self.mention_namespace(&pod.id.namespace);
-        pod.labels = self.pool.share(&pod.labels);
+        pod.labels = self.labels.share(&pod.labels);
+        pod.ports = self.ports.share(&pod.ports);
         self.pods.insert(pod.id.clone(), Arc::new(pod))
     }
 

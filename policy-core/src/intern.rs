@@ -1,6 +1,7 @@
-//! Gives equal values one number.
+//! Gives equal values one number, or one allocation.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -41,5 +42,26 @@ impl<T: ?Sized> Default for Interner<T> {
             numbers: FxHashMap::default(),
             values: Vec::new(),
         }
+    }
+}
+
+/// Lets equal values share one allocation: a cluster has far fewer label sets and port lists than pods.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool<T>(HashSet<T, FxBuildHasher>);
+
+impl<T: Clone + Hash + Eq> Pool<T> {
+    /// The pool's copy of `value`.
+    pub(crate) fn share(&mut self, value: &T) -> T {
+        if let Some(shared) = self.0.get(value) {
+            return shared.clone();
+        }
+        self.0.insert(value.clone());
+        value.clone()
+    }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(HashSet::default())
     }
 }

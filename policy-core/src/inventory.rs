@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A position in [`Inventory::classes`].
 pub(crate) type ClassId = u32;
@@ -29,8 +29,8 @@ pub(crate) struct Inventory {
     /// For each pod, its class.
     pub(crate) class_of: Vec<ClassId>,
     owners: FxHashMap<IpAddr, PodIndex>,
-    /// The addresses of `owners`, sorted.
-    sorted: Vec<(IpAddr, PodIndex)>,
+    /// The addresses of `owners`, sorted when somebody first asks.
+    sorted: OnceLock<Vec<(IpAddr, PodIndex)>>,
     contested: BTreeMap<IpAddr, Vec<PodIndex>>,
     node_addresses: FxHashMap<IpAddr, Vec<Arc<str>>>,
 }
@@ -79,11 +79,6 @@ impl Inventory {
             }
         }
         let (owners, contested) = addresses(&pods);
-        let mut sorted: Vec<(IpAddr, PodIndex)> = owners
-            .iter()
-            .map(|(&address, &pod)| (address, pod))
-            .collect();
-        sorted.sort_unstable();
         let node_addresses = node_addresses(cluster);
         Self {
             namespaces,
@@ -91,7 +86,7 @@ impl Inventory {
             pods,
             class_of,
             owners,
-            sorted,
+            sorted: OnceLock::new(),
             contested,
             node_addresses,
         }
@@ -110,9 +105,18 @@ impl Inventory {
 
     /// The addresses in `block` that are one pod's, with that pod.
     pub(crate) fn pods_within(&self, block: &IpSet) -> impl Iterator<Item = (IpAddr, PodIndex)> {
+        let sorted = self.sorted.get_or_init(|| {
+            let mut sorted: Vec<(IpAddr, PodIndex)> = self
+                .owners
+                .iter()
+                .map(|(&address, &pod)| (address, pod))
+                .collect();
+            sorted.sort_unstable();
+            sorted
+        });
         block.ranges().flat_map(|(first, last)| {
-            let start = self.sorted.partition_point(|entry| entry.0 < first);
-            let within = self.sorted[start..]
+            let start = sorted.partition_point(|entry| entry.0 < first);
+            let within = sorted[start..]
                 .iter()
                 .take_while(move |entry| entry.0 <= last);
             within.copied()
@@ -151,44 +155,54 @@ impl Inventory {
 }
 
 /// Groups pods into classes; gives the namespaces and the classes, both in canonical order.
+///
+/// The cluster lets equal labels and equal port lists share their memory, so pods are told apart by where these lie,
+/// and only one pod of each group is looked at.
 fn classify(cluster: &Cluster, pods: &[Arc<Pod>]) -> (Vec<Namespace>, Vec<PodClass>) {
-    type Key<'a> = (&'a str, &'a Labels, Vec<&'a ContainerPort>);
-    let mut groups: FxHashMap<Key, Vec<PodIndex>> = FxHashMap::default();
-    for (index, pod) in (0..).zip(pods) {
-        let named = pod
-            .ports
-            .iter()
-            .filter(|port| port.name.is_some())
-            .collect();
-        groups
-            .entry((&pod.id.namespace, &pod.labels, named))
-            .or_default()
-            .push(index);
-    }
-    let mut groups: Vec<(Key, Vec<PodIndex>)> = groups.into_iter().collect();
-    groups.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-
     let mut namespaces: Vec<Namespace> = Vec::with_capacity(cluster.namespaces().len());
-    let mut start: u32 = 0;
+    let mut classes: Vec<PodClass> = Vec::new();
+    let mut rest = (0..).zip(pods).peekable();
     for (name, labels) in cluster.namespaces() {
-        let rest = &groups[start as usize..];
-        let held = rest.partition_point(|((namespace, ..), _)| *namespace <= name.as_ref());
-        let end = start + u32::try_from(held).expect("fewer than 2^32 classes");
+        let mut groups: FxHashMap<(usize, usize), Vec<PodIndex>> = FxHashMap::default();
+        while let Some((index, pod)) = rest.next_if(|(_, pod)| pod.id.namespace == *name) {
+            let key = (pod.labels.location(), pod.ports.as_ptr().addr());
+            groups.entry(key).or_default().push(index);
+        }
+        let mut merged: BTreeMap<(&Labels, Vec<&ContainerPort>), Vec<PodIndex>> = BTreeMap::new();
+        for members in groups.into_values() {
+            let pod = &pods[members[0] as usize];
+            let named = pod
+                .ports
+                .iter()
+                .filter(|port| port.name.is_some())
+                .collect();
+            merged
+                .entry((&pod.labels, named))
+                .or_default()
+                .extend(members);
+        }
+        let start = number(classes.len());
+        classes.extend(merged.into_iter().map(|((labels, ports), mut pods)| {
+            pods.sort_unstable();
+            let ports = ports.into_iter().cloned().collect();
+            PodClass {
+                labels: labels.clone(),
+                ports,
+                pods,
+            }
+        }));
+        let classes = start..number(classes.len());
         namespaces.push(Namespace {
             name: name.clone(),
             labels: labels.clone(),
-            classes: start..end,
+            classes,
         });
-        start = end;
     }
-    let classes = groups
-        .into_iter()
-        .map(|((_, labels, ports), pods)| PodClass {
-            labels: labels.clone(),
-            ports: ports.into_iter().cloned().collect(),
-            pods,
-        });
-    (namespaces, classes.collect())
+    (namespaces, classes)
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than 2^32 classes")
 }
 
 type Owners = FxHashMap<IpAddr, PodIndex>;

@@ -1,6 +1,6 @@
 //! Labels, and the API's rules for their keys and values.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The labels of a pod or namespace. Clones share their text.
@@ -15,6 +15,11 @@ impl Labels {
             .binary_search_by(|(held, _)| held.as_ref().cmp(key))
             .ok()?;
         Some(&self.0[found].1)
+    }
+
+    /// Where the shared text lies: labels from one pool are equal exactly when this is.
+    pub(crate) fn location(&self) -> usize {
+        self.0.as_ptr().addr()
     }
 
     /// All labels, sorted by key.
@@ -47,21 +52,6 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
             .map(|(key, value)| (key.as_ref().into(), value.as_ref().into()))
             .collect();
         Self(sorted.into_iter().collect())
-    }
-}
-
-/// Lets equal label sets share one allocation: a cluster has far fewer label sets than pods.
-#[derive(Debug, Clone, Default)]
-pub struct LabelPool(HashSet<Labels>);
-
-impl LabelPool {
-    /// The pool's copy of `labels`.
-    pub fn share(&mut self, labels: &Labels) -> Labels {
-        if let Some(shared) = self.0.get(labels) {
-            return shared.clone();
-        }
-        self.0.insert(labels.clone());
-        labels.clone()
     }
 }
 

@@ -198,6 +198,7 @@ fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<
             grants: everyone.grants,
         });
     }
+    let first_listed = edges.len();
     edges.extend(by_ports.into_iter().map(|(ports, (pods, blocks, grants))| {
         let peers = Peers {
             everyone: false,
@@ -211,7 +212,34 @@ fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<
             grants,
         }
     }));
+    drop_covered(&mut edges[first_listed..], world);
+    edges.retain(|edge| edge.peers != Peers::default());
     edges
+}
+
+/// Takes out of each edge the pod sets that lie in the peers of another edge which admits more: there, several sets
+/// together can hold what no single one does. That edge gets the grants. Blocks of different edges are disjoint.
+fn drop_covered(edges: &mut [MinimalEdge], world: &World) {
+    for wider in 0..edges.len() {
+        let sets = edges[wider].peers.pods.iter();
+        let mut held: Vec<ClassId> = sets
+            .flat_map(|&set| world.pod_sets.value(set))
+            .copied()
+            .collect();
+        held.sort_unstable();
+        let is_held = |set: PodSetId| is_subset(world.pod_sets.value(set), &held);
+        for narrower in 0..edges.len() {
+            if narrower == wider || !edges[wider].ports.contains_all(&edges[narrower].ports) {
+                continue;
+            }
+            let before = edges[narrower].peers.pods.len();
+            edges[narrower].peers.pods.retain(|&set| !is_held(set));
+            if edges[narrower].peers.pods.len() < before {
+                let grants = edges[narrower].grants.clone();
+                edges[wider].grants.extend(grants);
+            }
+        }
+    }
 }
 
 /// What `ports` admit beyond what everyone may use; `None` when nothing. "All" stays whole, because it is cheaper to

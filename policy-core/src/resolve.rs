@@ -10,7 +10,7 @@ use crate::intern::Interner;
 use crate::inventory::{ClassId, Inventory};
 use crate::ip_set::IpSet;
 use crate::label_index::LabelIndex;
-use crate::policy::{Namespaces, Peer, Peers, Policy, PortSpec, Ports, Rule};
+use crate::policy::{IpBlock, Namespaces, Peer, Peers, Policy, PortSpec, Ports, Rule};
 use crate::port_set::PortSet;
 use crate::selector::Selector;
 use rustc_hash::FxHashMap;
@@ -82,6 +82,7 @@ pub(crate) struct Resolver<'a> {
     bearers: FxHashMap<PortName, Vec<ClassId>>,
     peers: FxHashMap<(Scope<'a>, &'a Selector), PodSetId>,
     namespace_lists: FxHashMap<&'a Selector, Arc<[u32]>>,
+    blocks: FxHashMap<&'a IpBlock, Arc<IpSet>>,
 }
 
 /// The namespaces of a pod peer.
@@ -102,28 +103,32 @@ impl<'a> Resolver<'a> {
             bearers: bearers(inventory),
             peers: FxHashMap::default(),
             namespace_lists: FxHashMap::default(),
+            blocks: FxHashMap::default(),
         }
     }
 
-    /// Groups policies by namespace and canonical `podSelector`, in the order of their first policy.
+    /// Groups policies, which are sorted by namespace, by namespace and canonical `podSelector`, in the order of their
+    /// first policy.
     pub(crate) fn groups(&self, policies: &'a [Arc<Policy>]) -> Vec<Group<'a>> {
-        let mut numbers: FxHashMap<(u32, &Selector), usize> = FxHashMap::default();
         let mut groups: Vec<Group> = Vec::new();
-        for (index, policy) in (0..).zip(policies) {
-            let Some(namespace) = self.inventory.namespace(&policy.id.namespace) else {
-                continue;
-            };
-            let number = *numbers
-                .entry((namespace, &policy.subjects))
-                .or_insert_with(|| {
+        let mut index: PolicyIndex = 0;
+        for policies in policies.chunk_by(|one, next| one.id.namespace == next.id.namespace) {
+            let namespace = self.inventory.namespace(&policies[0].id.namespace);
+            let namespace = namespace.expect("a policy's namespace is in the inventory");
+            let mut numbers: FxHashMap<&Selector, usize> = FxHashMap::default();
+            for policy in policies {
+                let number = *numbers.entry(&policy.subjects).or_insert_with(|| {
+                    let (subjects, policies) = (&policy.subjects, Vec::new());
                     groups.push(Group {
                         namespace,
-                        subjects: &policy.subjects,
-                        policies: Vec::new(),
+                        subjects,
+                        policies,
                     });
                     groups.len() - 1
                 });
-            groups[number].policies.push(index);
+                groups[number].policies.push(index);
+                index += 1;
+            }
         }
         groups
     }
@@ -212,7 +217,10 @@ impl<'a> Resolver<'a> {
 
     fn peer(&mut self, namespace: u32, peer: &'a Peer) -> PeerSet {
         match peer {
-            Peer::Block(block) => PeerSet::Block(Arc::new(block.addresses())),
+            Peer::Block(block) => {
+                let known = self.blocks.entry(block);
+                PeerSet::Block(known.or_insert_with(|| Arc::new(block.addresses())).clone())
+            }
             Peer::Pods { namespaces, pods } => {
                 let scope = match namespaces {
                     Namespaces::Own => Scope::One(namespace),

@@ -4,7 +4,7 @@ use policy_core::policy::{Namespaces, Peer, Peers, Rule};
 use policy_core::{Cluster, Direction, Pod, Policy};
 
 /// Resolves every policy to (subject, peer) pairs and counts them.
-pub fn resolve(cluster: &Cluster) -> usize {
+pub(crate) fn resolve(cluster: &Cluster) -> usize {
     let mut pairs = 0;
     for policy in cluster.policies().values() {
         let subjects = cluster.pods().values().filter(|pod| {

@@ -9,14 +9,14 @@ use policy_core::selector::Constraint;
 use policy_core::{Cidr, Cluster, ContainerPort, Labels, Pod, PodId, Policy, Protocol, Selector};
 
 /// The node whose share is rendered; it runs every 30th pod, up to 110.
-pub const NODE: &str = "node-a";
+pub(crate) const NODE: &str = "node-a";
 const PODS_PER_NODE: usize = 110;
 const PODS_PER_NAMESPACE: usize = 9;
 const APPS_PER_NAMESPACE: usize = 4;
 
 /// A realistic mix: in each namespace a default deny, and policies that select one app and admit other apps, namespaces,
 /// the whole team's namespaces, or address blocks.
-pub fn mix(pods: usize, policies: usize) -> Cluster {
+pub(crate) fn mix(pods: usize, policies: usize) -> Cluster {
     let mut cluster = Cluster::default();
     let namespaces = (pods / PODS_PER_NAMESPACE).max(1);
     for number in 0..namespaces {
@@ -36,7 +36,7 @@ pub fn mix(pods: usize, policies: usize) -> Cluster {
 }
 
 /// Every policy selects all pods of one namespace and admits all of them: pods x policies x pods as pairs.
-pub fn all_select_all(pods: usize, policies: usize) -> Cluster {
+pub(crate) fn all_select_all(pods: usize, policies: usize) -> Cluster {
     let mut cluster = Cluster::default();
     insert_pods(&mut cluster, pods, 1);
     let everybody = || Peer::Pods {

@@ -20,13 +20,14 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Reads API objects. A policy's unknown and mistyped fields are left out of the object and listed beside it; a
+    /// Reads API objects, and the items of lists. A policy's unknown and mistyped fields are left out of the object and listed beside it; a
     /// workload becomes a pod named `Kind/name`; kinds that say nothing about traffic are left out.
     ///
     /// # Errors
     /// When an object other than a policy does not have the shape that the API wants.
     pub fn read(written: Vec<Value>) -> Result<Self, serde_json::Error> {
         let mut objects = Self::default();
+        let written: Vec<Value> = written.into_iter().flat_map(items).collect();
         for value in &written {
             match value["kind"].as_str().unwrap_or_default() {
                 "Namespace" => objects
@@ -121,6 +122,21 @@ impl Objects {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": self.written });
         format!("{list:#}\n")
     }
+}
+
+/// The items of a list (of kind `List`, or `PodList` and the like, where items need no kind); else the object itself.
+fn items(mut object: Value) -> Vec<Value> {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let Some(kind) = kind.strip_suffix("List") else {
+        return vec![object];
+    };
+    let Value::Array(mut items) = object["items"].take() else {
+        return Vec::new();
+    };
+    for item in items.iter_mut().filter(|item| item["kind"].is_null()) {
+        item["kind"] = json!(kind);
+    }
+    items
 }
 
 /// A workload's pods, as one pod without an address.

@@ -60,7 +60,10 @@ pub fn random_cluster(seed: u64, size: Size) -> Objects {
     let mut written = Vec::new();
     for name in NAMESPACES.iter().take(3) {
         if rng.chance(85) {
-            let metadata = json!({ "name": name, "labels": labels(rng) });
+            let mut metadata = json!({ "name": name, "labels": labels(rng) });
+            if rng.chance(10) {
+                metadata["labels"]["kubernetes.io/metadata.name"] = json!(rng.pick(&NAMESPACES));
+            }
             written.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }));
         }
     }

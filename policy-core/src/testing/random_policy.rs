@@ -57,6 +57,18 @@ fn list(rng: &mut Rng, mut entry: impl FnMut(&mut Rng) -> Value) -> Option<Value
 }
 
 fn rule(rng: &mut Rng, peers: &str) -> Value {
+    if rng.chance(FAULTS) {
+        return rng
+            .pick(&[
+                json!("all"),
+                json!({ peers: "everyone" }),
+                json!({ "action": "Allow" }),
+                json!({ peers: [{ "podSelector": {}, "cidr": "10.0.0.0/8" }] }),
+                json!({ "ports": [{ "port": 80.5 }] }),
+                json!({ "ports": [{ "port": 80 }, "TCP"] }),
+            ])
+            .clone();
+    }
     let mut rule = json!({});
     if let Some(entries) = list(rng, peer) {
         rule[peers] = entries;
@@ -65,9 +77,6 @@ fn rule(rng: &mut Rng, peers: &str) -> Value {
         && let Some(ports) = list(rng, port)
     {
         rule["ports"] = ports;
-    }
-    if rng.chance(FAULTS) {
-        rule["action"] = json!("Deny");
     }
     rule
 }
@@ -105,6 +114,16 @@ fn namespace_selector(rng: &mut Rng) -> Value {
 }
 
 fn selector(rng: &mut Rng) -> Value {
+    if rng.chance(FAULTS) {
+        let label = rng.pick(&["web", "db"]);
+        return rng
+            .pick(&[
+                json!({ "labels": { "app": label } }),
+                json!({ "matchLabels": { "app": label, "tier": true } }),
+                json!({ "matchLabels": { "app": label, "tier": "front " } }),
+            ])
+            .clone();
+    }
     let mut selector = json!({});
     if rng.chance(50) {
         let (key, values) = rng.pick(&LABELS);

@@ -3,6 +3,9 @@
 use super::Objects;
 use serde_json::Value;
 
+/// Fields that tell objects apart, which stay.
+const IDENTITY: [&str; 3] = ["kind", "namespace", "name"];
+
 /// Takes objects, list entries and fields away for as long as `fails` stays true, until nothing more can go.
 #[must_use]
 pub fn shrink(objects: &Objects, fails: impl Fn(&Objects) -> bool) -> Objects {
@@ -53,7 +56,10 @@ fn less(value: &Value) -> Vec<Value> {
             }
         }
         Value::Object(fields) => {
-            for name in fields.keys().filter(|name| *name != "kind") {
+            for name in fields
+                .keys()
+                .filter(|name| !IDENTITY.contains(&name.as_str()))
+            {
                 let mut fewer = fields.clone();
                 fewer.remove(name);
                 results.push(Value::Object(fewer));

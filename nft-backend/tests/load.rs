@@ -1,0 +1,211 @@
+//! Full loads into the fake kernel: what is in force after each, and after each failure.
+
+mod common;
+
+use common::sample;
+use nft_backend::config::Config;
+use nft_backend::drift::drift;
+use nft_backend::fake::FakeKernel;
+use nft_backend::generation::MarkBits;
+use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::layout::lay_out;
+use nft_backend::load::{LoadError, Loaded, StandingFlows, Step, load, plan};
+use nft_backend::names::Name;
+use nft_backend::ruleset::Ruleset;
+use nft_backend::transaction::{Command, Object, Target, Transaction};
+
+fn ruleset(config: &Config) -> Ruleset {
+    lay_out(config, &sample()).unwrap()
+}
+
+fn reload(kernel: &mut FakeKernel, config: &Config) -> Result<Loaded, LoadError> {
+    load(kernel, &ruleset(config), config, StandingFlows::Recheck)
+}
+
+fn refused() -> ApplyError {
+    ApplyError::Refused {
+        stderr: "on demand".to_owned(),
+    }
+}
+
+fn narrow() -> Config {
+    Config {
+        marks: Some(MarkBits::from_mask(0x3000_0000).unwrap()),
+        ..Config::default()
+    }
+}
+
+#[test]
+fn a_load_leaves_exactly_the_ruleset_in_force() {
+    let (mut kernel, config) = (FakeKernel::new(), Config::default());
+    for number in 1..4 {
+        let loaded = reload(&mut kernel, &config).unwrap();
+        assert_eq!(loaded.epoch.to_string(), number.to_string());
+        assert_eq!(loaded.generation.unwrap().to_string(), number.to_string());
+        let in_force = kernel.list(&config.table).unwrap().unwrap();
+        assert_eq!(in_force.epoch(), Some(loaded.epoch));
+        assert_eq!(in_force.generation().unwrap().1, loaded.generation.unwrap());
+        assert_eq!(in_force.digest(), Some(ruleset(&config).digest()));
+        assert_eq!(drift(&ruleset(&config), &in_force), []);
+    }
+}
+
+#[test]
+fn standing_flows_that_are_kept_keep_their_generation() {
+    let (mut kernel, config) = (FakeKernel::new(), Config::default());
+    let first = reload(&mut kernel, &config).unwrap();
+    let kept = load(&mut kernel, &ruleset(&config), &config, StandingFlows::Keep).unwrap();
+    assert_eq!(kept.generation, first.generation);
+    assert_ne!(kept.epoch, first.epoch);
+}
+
+/// The rule that keeps packets from leaking through a half-made table.
+#[test]
+fn no_transaction_makes_an_object_and_uses_it() {
+    let (mut kernel, config) = (FakeKernel::new(), Config::default());
+    for _ in 0..2 {
+        let in_force = kernel.list(&config.table).unwrap();
+        let load_ = plan(
+            &ruleset(&config),
+            &config,
+            in_force.as_ref(),
+            StandingFlows::Recheck,
+        );
+        let planned = load_.unwrap();
+        let base = Name::new("nopal_forward").unwrap();
+        for command in &planned.create.commands {
+            match command {
+                Command::Add(Object::Table | Object::Counter(_)) => {}
+                Command::Add(Object::Rule { chain, .. }) => assert!(*chain != base),
+                Command::Add(
+                    Object::Elements { set: name, .. } | Object::Entries { map: name, .. },
+                )
+                | Command::Create(
+                    Object::Set { name, .. }
+                    | Object::Map { name, .. }
+                    | Object::Chain { name, .. },
+                ) => assert_eq!(name.epoch(), Some(planned.epoch), "{command:?}"),
+                other => panic!("{other:?} changes what is in force"),
+            }
+        }
+        for command in &planned.switch.commands {
+            let is_base = match command {
+                Command::FlushChain(chain)
+                | Command::Create(Object::Chain { name: chain, .. })
+                | Command::Add(Object::Rule { chain, .. }) => *chain == base,
+                _ => false,
+            };
+            assert!(is_base, "{command:?}");
+        }
+        let deletes_base = Command::Delete(Target::Chain(base));
+        assert!(!planned.delete.commands.contains(&deletes_base));
+        reload(&mut kernel, &config).unwrap();
+    }
+}
+
+#[test]
+fn until_the_switch_a_failure_leaves_the_old_ruleset_in_force() {
+    for (nth, step) in [(1, Step::Create), (2, Step::Switch)] {
+        let (mut kernel, config) = (FakeKernel::new(), Config::default());
+        let before = reload(&mut kernel, &config).unwrap();
+        kernel.fail(nth, refused());
+        let error = reload(&mut kernel, &config).unwrap_err();
+        assert_eq!(
+            error,
+            LoadError::Step {
+                step,
+                source: refused()
+            }
+        );
+        let in_force = kernel.list(&config.table).unwrap().unwrap();
+        assert_eq!(in_force.epoch(), Some(before.epoch));
+        assert_eq!(
+            in_force.generation().map(|(_, generation)| generation),
+            before.generation
+        );
+    }
+}
+
+#[test]
+fn the_next_load_clears_up_after_one_that_failed() {
+    for nth in 1..=3 {
+        let (mut kernel, config) = (FakeKernel::new(), Config::default());
+        reload(&mut kernel, &config).unwrap();
+        kernel.fail(nth, refused());
+        reload(&mut kernel, &config).unwrap_err();
+        reload(&mut kernel, &config).unwrap();
+        let in_force = kernel.list(&config.table).unwrap().unwrap();
+        assert_eq!(
+            drift(&ruleset(&config), &in_force),
+            [],
+            "after a failure of apply {nth}"
+        );
+    }
+}
+
+#[test]
+fn marks_are_cleared_at_first_and_whenever_the_numbers_change_their_era() {
+    let (mut kernel, config) = (FakeKernel::new(), narrow());
+    let mut history = Vec::new();
+    for _ in 0..7 {
+        let before = kernel.cleared().len();
+        let loaded = reload(&mut kernel, &config).unwrap();
+        let cleared = if kernel.cleared().len() > before {
+            "cleared "
+        } else {
+            ""
+        };
+        history.push(format!("{cleared}{}", loaded.generation.unwrap()));
+    }
+    assert_eq!(
+        history,
+        [
+            "cleared 1",
+            "cleared 2",
+            "3",
+            "cleared 1",
+            "cleared 2",
+            "3",
+            "cleared 1"
+        ]
+    );
+}
+
+#[test]
+fn without_marks_nothing_is_ever_cleared() {
+    let (mut kernel, config) = (
+        FakeKernel::new(),
+        Config {
+            marks: None,
+            ..Config::default()
+        },
+    );
+    assert_eq!(reload(&mut kernel, &config).unwrap().generation, None);
+    assert_eq!(kernel.cleared(), []);
+    let in_force = kernel.list(&config.table).unwrap().unwrap();
+    assert_eq!(drift(&ruleset(&config), &in_force), []);
+}
+
+#[test]
+fn other_mark_bits_or_another_priority_need_a_fresh_table() {
+    let mut kernel = FakeKernel::new();
+    reload(&mut kernel, &Config::default()).unwrap();
+    let error = reload(&mut kernel, &narrow()).unwrap_err();
+    assert!(
+        matches!(error, LoadError::MarkBitsChanged { .. }),
+        "{error}"
+    );
+    let elsewhere = Config {
+        priority: 10,
+        ..Config::default()
+    };
+    let error = reload(&mut kernel, &elsewhere).unwrap_err();
+    assert!(
+        matches!(error, LoadError::BaseChainElsewhere { .. }),
+        "{error}"
+    );
+    let mut drop_table = Transaction::new(Config::default().table);
+    drop_table.delete(Target::Table);
+    kernel.apply(&drop_table).unwrap();
+    reload(&mut kernel, &narrow()).unwrap();
+}
