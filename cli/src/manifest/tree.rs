@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use policy_core::problem::{FieldPath, Segment};
+
 use super::scalar::{self, Scalar};
 use super::source::Span;
 
@@ -124,6 +126,21 @@ impl<'t> Node<'t> {
         let written = pairs.iter().rev().find(is_named).map(|(_, value)| value);
         let mut merged = pairs.iter().filter(|(key, _)| is_merge_key(key));
         written.or_else(|| merged.find_map(|(_, value)| merged_value(value, name)))
+    }
+
+    /// The value at a path, or the closest one around it that is written.
+    pub(super) fn find(&self, path: &FieldPath) -> &Node<'t> {
+        let mut node = self;
+        for segment in path.segments() {
+            let inner = match (segment, &node.resolved().value) {
+                (Segment::Field(name), _) => node.get(name),
+                (Segment::Index(index), Value::Sequence(items)) => items.get(*index),
+                _ => None,
+            };
+            let Some(inner) = inner else { break };
+            node = inner;
+        }
+        node
     }
 
     /// The keys and values of a mapping and the keys that stand twice, or `None` for anything else.
