@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn pods_without_a_node_run_nowhere_or_are_spread_in_turn() {
-        let text = pod("c", "") + &pod("a", "nodeName: m") + &pod("b", "") + &pod("d", "");
-        let text = text + "---\napiVersion: v1\nkind: Node\nmetadata: {name: n}\n";
+        let text = pod("c", "") + &pod("a", "nodeName: k1") + &pod("b", "") + &pod("d", "");
+        let text = text + "---\napiVersion: v1\nkind: Node\nmetadata: {name: k2}\n";
         let names = |names: &[&str]| {
             names
                 .iter()
@@ -247,7 +247,7 @@ mod tests {
         };
         assert_eq!(
             nodes_of(&text, Unscheduled::AreSpread),
-            names(&["m", "m", "n", "m"])
+            names(&["k1", "k1", "k2", "k1"])
         );
         assert_eq!(
             nodes_of(&pod("a", ""), Unscheduled::AreSpread),
@@ -258,8 +258,8 @@ mod tests {
 
     #[test]
     fn a_host_network_pod_has_the_address_of_its_node() {
-        let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";
-        let manifests = manifests(&(pod("a", "nodeName: n, hostNetwork: true") + node));
+        let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: k2}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";
+        let manifests = manifests(&(pod("a", "nodeName: k2, hostNetwork: true") + node));
         let inventory = Inventory::new(&manifests, Unscheduled::RunNowhere);
         let end = inventory.end("default/a").unwrap();
         assert_eq!(end.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
