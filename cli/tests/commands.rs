@@ -433,6 +433,11 @@ error[NP018]: \"10.0.0.7/24\" is refused by today's API server and read as 10.0.
             .0,
         1
     );
+    let (code, _, errors) = folder.nopal(&["lint", "a.yaml", "--select", "NP7"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (2, "error: no rule is named NP7\n")
+    );
     assert!(
         folder
             .nopal(&["lint", "a.yaml", "--color", "always"])
