@@ -12,7 +12,7 @@ use nft_backend::config::Config;
 use nft_backend::element::{PeerPorts, ProtocolPorts};
 use nft_backend::kernel::Kernel;
 use nft_backend::layout::lay_out;
-use nft_backend::load::{StandingFlows, plan};
+use nft_backend::load::{StandingFlows, load, plan};
 use nft_backend::names::Label;
 use nft_backend::nft::Nft;
 use nft_backend::transaction::{Target, Transaction};
@@ -57,16 +57,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut kernel = Nft::new().in_namespace(&namespace);
     let mut remove = Transaction::new(config.table.clone());
     remove.delete(Target::Table);
-    let mut times: [Vec<Duration>; 4] = Default::default();
+    let mut times: [Vec<Duration>; 6] = Default::default();
     for _ in 0..ROUNDS {
         times[0].push(timed(|| run_text(&namespace, &text))?);
         kernel.apply(&remove)?;
         times[1].push(timed(|| Ok(kernel.apply(&planned.create)?))?);
         times[2].push(timed(|| Ok(kernel.apply(&planned.switch)?))?);
         times[3].push(timed(|| Ok(kernel.list(&config.table).map(|_| ())?))?);
+        times[4].push(timed(|| Ok(kernel.outline(&config.table).map(|_| ())?))?);
+        let mut reload = || load(&mut kernel, &ruleset, &config, StandingFlows::Recheck);
+        times[5].push(timed(|| Ok(reload().map(|_| ())?))?);
         kernel.apply(&remove)?;
     }
-    let names = ["create as text", "create as JSON", "switch", "list"];
+    let names = [
+        "create as text",
+        "create as JSON",
+        "switch",
+        "list",
+        "outline",
+        "the whole of a reload",
+    ];
     for (name, mut times) in names.into_iter().zip(times) {
         times.sort();
         writeln!(out, "{name}: median {:?} of {ROUNDS}", times[ROUNDS / 2])?;

@@ -82,6 +82,10 @@ impl Kernel for FakeKernel {
         Ok(self.tables.get(table).map(InForce::of))
     }
 
+    fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        Ok(self.list(table)?.map(InForce::without_elements))
+    }
+
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.cleared.push(bits);
         Ok(())

@@ -153,6 +153,14 @@ impl InForce {
         }
     }
 
+    /// What is left when elements are not asked for.
+    #[must_use]
+    pub(crate) fn without_elements(mut self) -> Self {
+        self.sets.values_mut().for_each(|set| set.elements.clear());
+        self.maps.values_mut().for_each(|map| map.entries.clear());
+        self
+    }
+
     fn base_words(&self) -> Option<(&str, &str)> {
         let base = self.chains.get(&Name::fixed(BASE))?;
         base.rules

@@ -22,7 +22,7 @@
 use crate::class::{Classes, Dispatch};
 use crate::class_chain::{self, Direction, Way};
 use crate::config::{Config, Deny};
-use crate::element::{Element, Key};
+use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
 use crate::names::{
     BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
@@ -38,7 +38,7 @@ use crate::vocabulary::{
 /// The prefix of log lines about denied packets.
 const LOG_PREFIX: &str = "nopal-deny ";
 
-/// Why classes cannot be laid out: they mention something that they do not define.
+/// Why classes cannot be laid out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A pod is sent to a class that is not there.
@@ -58,6 +58,17 @@ pub enum LayoutError {
         class: Label,
         /// The missing peers.
         peers: Label,
+    },
+    /// Two elements of an interval set share an address and a port. The kernel would refuse them, or
+    /// accept them and find only one.
+    #[error("{first} and {second} overlap in the set {set}")]
+    Overlap {
+        /// The set.
+        set: Name,
+        /// The element that comes first.
+        first: Element,
+        /// The element that overlaps it.
+        second: Element,
     },
 }
 
@@ -92,6 +103,7 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
         }
         add_dispatch(&mut ruleset, config, direction, classes)?;
     }
+    check_overlaps(&ruleset)?;
     Ok(ruleset)
 }
 
@@ -236,6 +248,19 @@ fn add_self_sets(ruleset: &mut Ruleset, classes: &Classes) {
             .collect();
         ruleset.sets.insert(self_set(family), set);
     }
+}
+
+fn check_overlaps(ruleset: &Ruleset) -> Result<(), LayoutError> {
+    for (name, set) in ruleset.sets.iter().filter(|(_, set)| set.interval) {
+        if let Some((first, second)) = overlap(&set.elements) {
+            return Err(LayoutError::Overlap {
+                set: name.clone(),
+                first,
+                second,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn class_of(direction: Direction, dispatch: &Dispatch) -> Option<&Label> {

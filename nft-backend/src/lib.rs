@@ -1,4 +1,8 @@
 //! Renders a rule graph as nftables rules and puts them into the kernel.
+//!
+//! Where to start reading: [`render`](mod@render) says with [`class`] what a node has to enforce, [`layout`] makes a [`ruleset`] of
+//! it, and [`load`] puts that in force through a [`kernel`], which is [`nft`] or, in tests, a
+//! [`fake`] one. [`interpreter`] executes a ruleset for a packet, without a kernel.
 
 pub mod class;
 mod class_chain;

@@ -136,7 +136,7 @@ pub fn load(
     standing: StandingFlows,
 ) -> Result<Loaded, LoadError> {
     let failed = |step| move |source| LoadError::Step { step, source };
-    let in_force = kernel.list(&config.table).map_err(failed(Step::List))?;
+    let in_force = kernel.outline(&config.table).map_err(failed(Step::List))?;
     let load = plan(desired, config, in_force.as_ref(), standing)?;
     kernel.apply(&load.create).map_err(failed(Step::Create))?;
     if let Some(bits) = load.clear_marks {
@@ -152,7 +152,8 @@ pub fn load(
     })
 }
 
-/// The transactions that put a ruleset in force; `None` in force means that there is no table.
+/// The transactions that put a ruleset in force, from what [`Kernel::outline`] tells of the one in
+/// force now; `None` means that there is no table.
 pub fn plan(
     desired: &Ruleset,
     config: &Config,

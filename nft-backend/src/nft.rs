@@ -16,6 +16,7 @@ use crate::transaction::Transaction;
 /// A hundred times what a full load of 100,000 elements takes on a slow machine; nft waits for
 /// nothing but the kernel, so a longer time means that something is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
+const FAMILY: &str = "inet";
 const NFT: &str = "nft";
 const NSENTER: &str = "nsenter";
 /// Where `ip netns` mounts the namespaces that it gives names to.
@@ -106,6 +107,17 @@ impl Nft {
         }
     }
 
+    /// Runs nft to list our table, which may not be there.
+    fn listed(&self, arguments: &[&str]) -> Result<Option<InForce>, ApplyError> {
+        match self.run(arguments, &[]) {
+            Ok(finished) => listing::parse(&finished.stdout).map(Some),
+            Err(ApplyError::Refused { stderr }) if stderr.contains("No such file or directory") => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// `nft ...`, or in another namespace `nsenter --net=PATH nft ...`. nsenter replaces itself
     /// by nft, so killing it kills nft.
     fn command_line(&self, arguments: &[&str]) -> Result<(OsString, Vec<OsString>), ApplyError> {
@@ -167,13 +179,11 @@ impl Kernel for Nft {
     }
 
     fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
-        match self.run(&["-j", "list", "table", "inet", table.as_str()], &[]) {
-            Ok(finished) => listing::parse(&finished.stdout).map(Some),
-            Err(ApplyError::Refused { stderr }) if stderr.contains("No such file or directory") => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        self.listed(&["-j", "list", "table", FAMILY, table.as_str()])
+    }
+
+    fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.listed(&["-j", "-t", "list", "table", FAMILY, table.as_str()])
     }
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {

@@ -4,7 +4,7 @@
 //! text that `nft -f` loads as it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use crate::element::{Element, Key};
@@ -119,11 +119,11 @@ impl Ruleset {
         }
     }
 
-    /// The digest of the text.
+    /// The digest of the text without comments, which the kernel does not keep.
     pub fn digest(&self) -> Digest {
         let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
         // The hasher takes every text, so writing to it cannot fail.
-        let _ = fmt::Write::write_fmt(&mut hasher, format_args!("{self}"));
+        let _ = write_text(&mut hasher, self, Comments::Omit);
         Digest(hasher.0)
     }
 }
@@ -190,7 +190,7 @@ impl Chain {
 
 struct Fnv(u64);
 
-impl fmt::Write for Fnv {
+impl Write for Fnv {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -208,49 +208,60 @@ impl fmt::Display for Digest {
 /// The text has maps, sets and counters first, then the chains with the base chain last.
 impl fmt::Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table inet {} {{", self.table)?;
-        for (name, map) in &self.maps {
-            comment(f, &map.comment)?;
-            writeln!(f, "\tmap {name} {{\n\t\ttype {} : verdict", map.key())?;
-            let entries = map
-                .entries
-                .iter()
-                .map(|(address, chain)| Entry(*address, chain));
-            elements(f, entries)?;
-            writeln!(f, "\t}}")?;
-        }
-        for (name, set) in &self.sets {
-            comment(f, &set.comment)?;
-            writeln!(f, "\tset {name} {{\n\t\ttype {}", set.key)?;
-            if set.interval {
-                writeln!(f, "\t\tflags interval")?;
-            }
-            elements(f, set.elements.iter())?;
-            writeln!(f, "\t}}")?;
-        }
-        for name in &self.counters {
-            writeln!(f, "\tcounter {name} {{ }}")?;
-        }
-        let (base, regular): (Vec<_>, Vec<_>) = self
-            .chains
-            .iter()
-            .partition(|(_, chain)| chain.priority.is_some());
-        for (name, chain) in regular.into_iter().chain(base) {
-            comment(f, &chain.comment)?;
-            writeln!(f, "\tchain {name} {{")?;
-            if let Some(priority) = chain.priority {
-                writeln!(
-                    f,
-                    "\t\ttype filter hook forward priority {priority}; policy accept;"
-                )?;
-            }
-            for rule in &chain.rules {
-                writeln!(f, "\t\t{rule}")?;
-            }
-            writeln!(f, "\t}}")?;
-        }
-        writeln!(f, "}}")
+        write_text(f, self, Comments::Write)
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comments {
+    Write,
+    Omit,
+}
+
+fn write_text(out: &mut impl Write, ruleset: &Ruleset, comments: Comments) -> fmt::Result {
+    writeln!(out, "table inet {} {{", ruleset.table)?;
+    for (name, map) in &ruleset.maps {
+        write_comment(out, &map.comment, comments)?;
+        writeln!(out, "\tmap {name} {{\n\t\ttype {} : verdict", map.key())?;
+        write_elements(
+            out,
+            map.entries
+                .iter()
+                .map(|(address, chain)| Entry(*address, chain)),
+        )?;
+        writeln!(out, "\t}}")?;
+    }
+    for (name, set) in &ruleset.sets {
+        write_comment(out, &set.comment, comments)?;
+        writeln!(out, "\tset {name} {{\n\t\ttype {}", set.key)?;
+        if set.interval {
+            writeln!(out, "\t\tflags interval")?;
+        }
+        write_elements(out, set.elements.iter())?;
+        writeln!(out, "\t}}")?;
+    }
+    for name in &ruleset.counters {
+        writeln!(out, "\tcounter {name} {{ }}")?;
+    }
+    let (base, regular): (Vec<_>, Vec<_>) = ruleset
+        .chains
+        .iter()
+        .partition(|(_, chain)| chain.priority.is_some());
+    for (name, chain) in regular.into_iter().chain(base) {
+        write_comment(out, &chain.comment, comments)?;
+        writeln!(out, "\tchain {name} {{")?;
+        if let Some(priority) = chain.priority {
+            writeln!(
+                out,
+                "\t\ttype filter hook forward priority {priority}; policy accept;"
+            )?;
+        }
+        for rule in &chain.rules {
+            writeln!(out, "\t\t{rule}")?;
+        }
+        writeln!(out, "\t}}")?;
+    }
+    writeln!(out, "}}")
 }
 
 /// `10.1.0.2 : goto i_web`
@@ -262,24 +273,78 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-fn elements(
-    f: &mut fmt::Formatter<'_>,
+fn write_elements(
+    out: &mut impl Write,
     elements: impl ExactSizeIterator<Item: fmt::Display>,
 ) -> fmt::Result {
     if elements.len() == 0 {
         return Ok(());
     }
-    writeln!(f, "\t\telements = {{")?;
+    writeln!(out, "\t\telements = {{")?;
     for element in elements {
-        writeln!(f, "\t\t\t{element},")?;
+        writeln!(out, "\t\t\t{element},")?;
     }
-    writeln!(f, "\t\t}}")
+    writeln!(out, "\t\t}}")
 }
 
 /// A comment ends with its line, so a line break within one starts another.
-fn comment(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
-    for line in lines.iter().flat_map(|line| line.lines()) {
-        writeln!(f, "\t# {line}")?;
+fn write_comment(out: &mut impl Write, lines: &[String], comments: Comments) -> fmt::Result {
+    if comments == Comments::Omit {
+        return Ok(());
+    }
+    for line in lines.iter().flat_map(|line| line.split(['\n', '\r'])) {
+        writeln!(out, "\t# {line}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::Statement;
+
+    fn with_comment(comment: &str) -> Ruleset {
+        let mut ruleset = Ruleset::new(Name::fixed("nopal"));
+        let mut chain = Chain::new([Rule::new([Statement::Drop])]);
+        chain.comment = vec![comment.to_owned()];
+        ruleset.chains.insert(Name::fixed("i_web"), chain);
+        ruleset
+    }
+
+    #[test]
+    fn a_comment_cannot_break_out_of_its_line() {
+        let text = with_comment("pods\n}\rflush ruleset").to_string();
+        let expected = "table inet nopal {\n\t# pods\n\t# }\n\t# flush ruleset\n\
+                        \tchain i_web {\n\t\tdrop\n\t}\n}\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_digest_follows_the_rules_and_not_the_comments() {
+        let digest = with_comment("a").digest();
+        assert_eq!(digest, with_comment("b").digest());
+        let mut other = with_comment("a");
+        other.chains.clear();
+        assert_ne!(digest, other.digest());
+    }
+
+    #[test]
+    fn an_epoch_renames_everything_but_the_base_chain_and_counters() {
+        let mut ruleset = with_comment("a");
+        let [base, counter] = [Name::fixed("nopal_forward"), Name::fixed("denied")];
+        let rules = [
+            Statement::Jump(Name::fixed("i_web")),
+            Statement::Counter(counter.clone()),
+        ];
+        let chain = Chain {
+            priority: Some(0),
+            ..Chain::new([Rule::new(rules)])
+        };
+        ruleset.chains.insert(base.clone(), chain);
+        ruleset.counters.insert(counter);
+        let renamed = ruleset.at_epoch(Epoch::FIRST.next());
+        let rule = renamed.chains[&base].rules[0].to_string();
+        assert_eq!(rule, "jump i_web_e2 counter name denied");
+        assert!(renamed.chains.contains_key(&Name::fixed("i_web_e2")));
+    }
 }

@@ -1,5 +1,7 @@
 //! Full loads into the fake kernel: what is in force after each, and after each failure.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use common::sample;

@@ -1,5 +1,7 @@
 //! The sample node, as text and packet by packet.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 
 use common::{ip, sample};

@@ -1,14 +1,14 @@
 //! From a cluster to its rule graph, for all pods or for the pods of one node.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ContainerPort};
 use crate::flow::Direction;
-use crate::graph::{Edge, Peers, RuleGraph, SubjectClass, Tier, Vertex, World};
+use crate::graph::{Edge, Peers, Provenance, RuleGraph, SubjectClass, Tier, Vertex, World};
 use crate::inventory::{ClassId, Inventory, PodClass};
 use crate::policy::{Policy, PortSpec, Ports, Rule};
-use crate::resolve::{Grants, Group, GroupId, PeerSet, PortSetId, Resolver, Source, numbers_of};
+use crate::resolve::{Grant, GrantedPorts, Group, GroupId, PeerSet, PortSetId, Resolver};
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl RuleGraph {
@@ -46,77 +46,42 @@ fn build(cluster: &Cluster, in_scope: impl Fn(&Inventory, &PodClass) -> bool) ->
     let selected = selected_by(&groups, &resolver, &wanted);
     let subjects = subject_classes(&selected, &groups, &policies, &inventory);
 
-    let mut builder = Builder::default();
-    let mut granted: FxHashMap<(GroupId, Direction), Vec<ResolvedGrant>> = FxHashMap::default();
-    let mut subject_of = vec![None; inventory.classes.len()];
+    let mut builder = Builder::new(inventory.classes.len());
+    let mut granted: FxHashMap<(GroupId, Direction), Vec<RecordedGrant>> = FxHashMap::default();
     for (key, classes) in subjects {
-        let isolated = |direction| {
-            let members = key
-                .groups
-                .iter()
-                .flat_map(|&group| &groups[group as usize].policies);
-            members
-                .into_iter()
-                .any(|&policy| policies[policy as usize].isolates(direction))
-        };
-        let subject = builder.graph.add_node(Vertex::Subjects(SubjectClass {
-            isolated_ingress: isolated(Direction::Ingress),
-            isolated_egress: isolated(Direction::Egress),
-            groups: key.groups.clone(),
-            classes: classes.clone(),
-        }));
-        for &class in &classes {
-            subject_of[class as usize] = Some(subject);
-        }
+        let ports = &inventory.classes[classes[0] as usize].ports;
+        let subject = builder.subject(&key, classes, &groups, &policies);
         for direction in Direction::ALL {
-            let mut edges: BTreeMap<(PeerSet, PortSetId), Vec<u32>> = BTreeMap::new();
+            let mut edges: Vec<(PeerSet, PortSetId, u32)> = Vec::new();
             for &group in &key.groups {
                 let grants = granted.entry((group, direction)).or_insert_with(|| {
                     let grants = resolver.grants(&groups[group as usize], &policies, direction);
-                    builder.record(grants)
+                    builder.record(&grants)
                 });
-                let ports = &inventory.classes[classes[0] as usize].ports;
-                for grant in grants {
-                    let admitted = grant.ports(ports, &mut resolver);
-                    if !resolver.port_sets.value(admitted).is_empty() {
-                        edges
-                            .entry((grant.peers.clone(), admitted))
-                            .or_default()
-                            .push(grant.number);
-                    }
-                }
+                let admitted = grants.iter().map(|grant| {
+                    (
+                        grant.peers,
+                        resolver.admitted(grant.ports, ports),
+                        grant.number,
+                    )
+                });
+                edges.extend(admitted);
             }
-            for ((peers, ports), grants) in edges {
-                let ports = resolver.port_sets.shared(ports);
-                builder.connect(
-                    subject,
-                    peers.into(),
-                    Edge {
-                        direction,
-                        tier: Tier::NetworkPolicy,
-                        ports,
-                        grants,
-                    },
-                );
-            }
+            edges.retain(|&(_, ports, _)| !resolver.port_sets.value(ports).is_empty());
+            edges.sort_unstable();
+            builder.connect(subject, direction, &edges, &resolver);
         }
     }
     let groups = groups.into_iter().map(|group| group.policies).collect();
     let pod_sets = std::mem::take(&mut resolver.pod_sets);
     drop(resolver);
-    let world = World {
+    builder.finish(|provenance| World {
         inventory,
         policies,
         groups,
         pod_sets,
-        grants: builder.grants,
-    };
-    RuleGraph {
-        graph: builder.graph,
-        subject_of,
-        world: Arc::new(world),
-        is_minimal: false,
-    }
+        provenance,
+    })
 }
 
 /// For each class in scope, the groups that select it, in ascending order.
@@ -135,9 +100,9 @@ fn selected_by(groups: &[Group], resolver: &Resolver, wanted: &[bool]) -> Vec<Ve
 /// What makes classes the same subject class.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct SubjectKey {
-    groups: BTreeSet<GroupId>,
+    groups: Vec<GroupId>,
     /// The class's named ports, where an ingress rule asks for them.
-    named_ports: Option<Vec<crate::cluster::ContainerPort>>,
+    named_ports: Option<Vec<ContainerPort>>,
 }
 
 fn subject_classes(
@@ -163,7 +128,7 @@ fn subject_classes(
         let asked = groups.iter().any(|&group| asks_for_names[group as usize]);
         let named_ports = asked.then(|| inventory.classes[class as usize].ports.clone());
         let key = SubjectKey {
-            groups: groups.iter().copied().collect(),
+            groups: groups.clone(),
             named_ports,
         };
         subjects.entry(key).or_default().push(class);
@@ -182,77 +147,120 @@ fn has_named_ingress(policy: &Policy) -> bool {
 }
 
 /// A group's grant, with its number in the table of provenance.
-struct ResolvedGrant {
+struct RecordedGrant {
     peers: PeerSet,
-    numbers: PortSetId,
-    names: Arc<[crate::resolve::PortName]>,
+    ports: GrantedPorts,
     number: u32,
 }
 
-impl ResolvedGrant {
-    /// The grant's ports for a subject that has these named ports.
-    fn ports(&self, ports: &[crate::cluster::ContainerPort], resolver: &mut Resolver) -> PortSetId {
-        if self.names.is_empty() {
-            return self.numbers;
-        }
-        let named = numbers_of(&self.names, ports);
-        let all = resolver.port_sets.value(self.numbers).union(&named);
-        resolver.port_sets.intern(all)
-    }
-}
-
 /// The graph as it grows.
-#[derive(Default)]
 struct Builder {
     graph: DiGraph<Vertex, Edge>,
-    peers: FxHashMap<Peers, NodeIndex>,
-    grants: Vec<Vec<Source>>,
+    subject_of: Vec<Option<NodeIndex>>,
+    peers: FxHashMap<PeerSet, NodeIndex>,
+    provenance: Provenance,
 }
 
 impl Builder {
-    fn record(&mut self, grants: Grants) -> Vec<ResolvedGrant> {
-        let mut resolved = Vec::with_capacity(grants.len());
-        for ((peers, ports), sources) in grants {
-            let number = u32::try_from(self.grants.len()).expect("fewer than 2^32 grants");
-            self.grants.push(sources);
-            resolved.push(ResolvedGrant {
-                peers,
-                numbers: ports.numbers,
-                names: ports.names,
-                number,
-            });
+    fn new(classes: usize) -> Self {
+        Self {
+            graph: DiGraph::new(),
+            subject_of: vec![None; classes],
+            peers: FxHashMap::default(),
+            provenance: Provenance::default(),
         }
-        resolved
     }
 
-    fn connect(&mut self, subject: NodeIndex, peers: Peers, edge: Edge) {
-        let graph = &mut self.graph;
-        let other = *self
-            .peers
-            .entry(peers)
-            .or_insert_with_key(|peers| graph.add_node(Vertex::Peers(peers.clone())));
-        match edge.direction {
-            Direction::Ingress => graph.add_edge(other, subject, edge),
-            Direction::Egress => graph.add_edge(subject, other, edge),
+    fn subject(
+        &mut self,
+        key: &SubjectKey,
+        classes: Vec<ClassId>,
+        groups: &[Group],
+        policies: &[Arc<Policy>],
+    ) -> NodeIndex {
+        let isolated = |direction| {
+            let isolates = |&policy: &u32| policies[policy as usize].isolates(direction);
+            key.groups
+                .iter()
+                .any(|&group| groups[group as usize].policies.iter().any(isolates))
         };
+        let vertex = NodeIndex::new(self.graph.node_count());
+        for &class in &classes {
+            self.subject_of[class as usize] = Some(vertex);
+        }
+        self.graph.add_node(Vertex::Subjects(SubjectClass {
+            isolated_ingress: isolated(Direction::Ingress),
+            isolated_egress: isolated(Direction::Egress),
+            groups: key.groups.clone(),
+            classes,
+        }))
+    }
+
+    /// Takes a group's sorted grants down, equal ones as one.
+    fn record(&mut self, grants: &[Grant]) -> Vec<RecordedGrant> {
+        let equal = |one: &Grant, next: &Grant| (one.peers, one.ports) == (next.peers, next.ports);
+        let distinct = grants.chunk_by(equal).map(|grants| RecordedGrant {
+            peers: grants[0].peers,
+            ports: grants[0].ports,
+            number: self
+                .provenance
+                .record(grants.iter().map(|grant| grant.source)),
+        });
+        distinct.collect()
+    }
+
+    /// Adds the edges of one subject in one direction: sorted peers, ports and grants; equal peers and ports are one
+    /// edge.
+    fn connect(
+        &mut self,
+        subject: NodeIndex,
+        direction: Direction,
+        edges: &[(PeerSet, PortSetId, u32)],
+        resolver: &Resolver,
+    ) {
+        for same in edges.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
+            let (peers, ports, _) = same[0];
+            let graph = &mut self.graph;
+            let other = *self
+                .peers
+                .entry(peers)
+                .or_insert_with(|| graph.add_node(Vertex::Peers(vertex(peers, resolver))));
+            let edge = Edge {
+                direction,
+                tier: Tier::NetworkPolicy,
+                ports: resolver.port_sets.shared(ports),
+                grants: same.iter().map(|&(_, _, grant)| grant).collect(),
+            };
+            match direction {
+                Direction::Ingress => graph.add_edge(other, subject, edge),
+                Direction::Egress => graph.add_edge(subject, other, edge),
+            };
+        }
+    }
+
+    fn finish(self, world: impl FnOnce(Provenance) -> World) -> RuleGraph {
+        RuleGraph {
+            graph: self.graph,
+            subject_of: self.subject_of,
+            world: Arc::new(world(self.provenance)),
+            is_minimal: false,
+        }
     }
 }
 
-impl From<PeerSet> for Peers {
-    fn from(peers: PeerSet) -> Self {
-        match peers {
-            PeerSet::Everyone => Self {
-                everyone: true,
-                ..Self::default()
-            },
-            PeerSet::Pods(set) => Self {
-                pods: vec![set],
-                ..Self::default()
-            },
-            PeerSet::Block(blocks) => Self {
-                blocks,
-                ..Self::default()
-            },
-        }
+fn vertex(peers: PeerSet, resolver: &Resolver) -> Peers {
+    match peers {
+        PeerSet::Everyone => Peers {
+            everyone: true,
+            ..Peers::default()
+        },
+        PeerSet::Pods(set) => Peers {
+            pods: vec![set],
+            ..Peers::default()
+        },
+        PeerSet::Block(block) => Peers {
+            blocks: resolver.blocks.shared(block),
+            ..Peers::default()
+        },
     }
 }

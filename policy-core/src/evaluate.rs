@@ -288,15 +288,20 @@ impl RuleGraph {
             }
     }
 
+    /// Whether one end is a pod and the other its node. An address that a live pod has is no node's, even when a
+    /// Node object claims it: that pod's policies hold for it.
     fn is_own_node(&self, one: IpAddr, other: IpAddr) -> bool {
         let inventory = self.inventory();
-        [(one, other), (other, one)]
-            .into_iter()
-            .any(|(pod, node)| match inventory.owner(pod) {
-                Owner::Pod(pod) => inventory.is_own_node(pod, node),
-                Owner::Contested(pods) => pods.iter().any(|&pod| inventory.is_own_node(pod, node)),
-                Owner::NoPod => false,
-            })
+        let is_node_of = |node, pod| inventory.is_own_node(pod, node);
+        match (inventory.owner(one), inventory.owner(other)) {
+            (Owner::Pod(pod), Owner::NoPod) => is_node_of(other, pod),
+            (Owner::NoPod, Owner::Pod(pod)) => is_node_of(one, pod),
+            (Owner::Contested(pods), Owner::NoPod) => {
+                pods.iter().any(|&pod| is_node_of(other, pod))
+            }
+            (Owner::NoPod, Owner::Contested(pods)) => pods.iter().any(|&pod| is_node_of(one, pod)),
+            _ => false,
+        }
     }
 
     fn contest(&self, address: IpAddr) -> Option<Because> {

@@ -37,8 +37,32 @@ pub(crate) struct World {
     /// For each group, its policies.
     pub(crate) groups: Vec<Vec<PolicyIndex>>,
     pub(crate) pod_sets: Interner<[ClassId]>,
-    /// For each grant, where it comes from.
-    pub(crate) grants: Vec<Vec<Source>>,
+    pub(crate) provenance: Provenance,
+}
+
+/// For each grant, where it comes from.
+#[derive(Debug, Default)]
+pub(crate) struct Provenance {
+    sources: Vec<Source>,
+    /// Where each grant's sources end.
+    ends: Vec<u32>,
+}
+
+impl Provenance {
+    /// Takes down where a grant comes from; gives the grant's number.
+    pub(crate) fn record(&mut self, sources: impl Iterator<Item = Source>) -> u32 {
+        let number = self.ends.len();
+        self.sources.extend(sources);
+        self.ends
+            .push(u32::try_from(self.sources.len()).expect("fewer than 2^32 sources"));
+        u32::try_from(number).expect("fewer than 2^32 grants")
+    }
+
+    fn sources(&self, grant: u32) -> &[Source] {
+        let grant = grant as usize;
+        let start = if grant == 0 { 0 } else { self.ends[grant - 1] };
+        &self.sources[start as usize..self.ends[grant] as usize]
+    }
 }
 
 /// A vertex of the graph.
@@ -52,7 +76,8 @@ pub(crate) enum Vertex {
 #[derive(Debug, Clone)]
 pub(crate) struct SubjectClass {
     pub(crate) classes: Vec<ClassId>,
-    pub(crate) groups: BTreeSet<GroupId>,
+    /// The groups of policies that select pods of the class, in ascending order.
+    pub(crate) groups: Vec<GroupId>,
     pub(crate) isolated_ingress: bool,
     pub(crate) isolated_egress: bool,
 }
@@ -307,7 +332,7 @@ impl<'g> Permission<'g> {
         self.edge
             .grants
             .iter()
-            .flat_map(move |&grant| &world.grants[grant as usize])
+            .flat_map(move |&grant| world.provenance.sources(grant))
     }
 
     /// Whether the class of some pod is among the peers.

@@ -22,20 +22,24 @@ use std::sync::Arc;
 pub(crate) type PodSetId = u32;
 /// A port set, by its number in [`Resolver::port_sets`].
 pub(crate) type PortSetId = u32;
+/// An address set, by its number in [`Resolver::blocks`].
+pub(crate) type BlockId = u32;
+/// A list of port names, by its number in [`Resolver::names`].
+pub(crate) type NamesId = u32;
 /// A position in [`Resolver::groups`].
 pub(crate) type GroupId = u32;
 /// A position in the list of policies.
 pub(crate) type PolicyIndex = u32;
 
 /// Who a grant is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum PeerSet {
     /// Everyone, inside the cluster or not.
     Everyone,
     /// The pods of these classes.
     Pods(PodSetId),
     /// These addresses.
-    Block(Arc<IpSet>),
+    Block(BlockId),
 }
 
 /// The peer of a policy that a grant comes from.
@@ -48,17 +52,22 @@ pub(crate) struct Source {
     pub(crate) peer: Option<u32>,
 }
 
-/// What the policies of one group give in one direction: each distinct peer set with each distinct port list.
-pub(crate) type Grants = BTreeMap<(PeerSet, GrantedPorts), Vec<Source>>;
+/// What a rule gives to one of its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Grant {
+    pub(crate) peers: PeerSet,
+    pub(crate) ports: GrantedPorts,
+    pub(crate) source: Source,
+}
 
 /// The ports of a grant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GrantedPorts {
     /// The numeric ones.
     pub(crate) numbers: PortSetId,
     /// The named ones, for the subject's own ports. Only ingress grants have any: an egress grant's names are
     /// resolved at once, for each destination.
-    pub(crate) names: Arc<[PortName]>,
+    pub(crate) names: Option<NamesId>,
 }
 
 /// A port name, with its protocol.
@@ -78,11 +87,13 @@ pub(crate) struct Resolver<'a> {
     namespaces: LabelIndex<'a>,
     pub(crate) pod_sets: Interner<[ClassId]>,
     pub(crate) port_sets: Interner<PortSet>,
+    pub(crate) blocks: Interner<IpSet>,
+    names: Interner<[PortName]>,
     /// For each port name, the classes that give it to a port.
     bearers: FxHashMap<PortName, Vec<ClassId>>,
     peers: FxHashMap<(Scope<'a>, &'a Selector), PodSetId>,
     namespace_lists: FxHashMap<&'a Selector, Arc<[u32]>>,
-    blocks: FxHashMap<&'a IpBlock, Arc<IpSet>>,
+    known_blocks: FxHashMap<&'a IpBlock, BlockId>,
 }
 
 /// The namespaces of a pod peer.
@@ -100,10 +111,12 @@ impl<'a> Resolver<'a> {
             namespaces: LabelIndex::new(inventory.namespaces.iter().map(|entry| &entry.labels)),
             pod_sets: Interner::default(),
             port_sets: Interner::default(),
+            blocks: Interner::default(),
+            names: Interner::default(),
             bearers: bearers(inventory),
             peers: FxHashMap::default(),
             namespace_lists: FxHashMap::default(),
-            blocks: FxHashMap::default(),
+            known_blocks: FxHashMap::default(),
         }
     }
 
@@ -141,85 +154,108 @@ impl<'a> Resolver<'a> {
         self.classes.select(group.subjects, range)
     }
 
-    /// What a group's policies give in one direction.
+    /// What a group's policies give in one direction, sorted.
     pub(crate) fn grants(
         &mut self,
         group: &Group<'a>,
         policies: &'a [Arc<Policy>],
         direction: Direction,
-    ) -> Grants {
-        let mut grants = Grants::new();
+    ) -> Vec<Grant> {
+        let mut grants = Vec::new();
         for &policy in &group.policies {
             for (rule, written) in (0..).zip(policies[policy as usize].rules(direction)) {
                 let Rule::Allow { peers, ports } = written else {
                     continue;
                 };
-                for (peer, peers, ports) in self.rule(group.namespace, peers, ports, direction) {
-                    let source = Source {
-                        policy,
-                        direction,
-                        rule,
-                        peer,
-                    };
-                    grants.entry((peers, ports)).or_default().push(source);
+                let source = |peer| Source {
+                    policy,
+                    direction,
+                    rule,
+                    peer,
+                };
+                let ports = self.rule_ports(ports, direction);
+                match peers {
+                    Peers::Everyone => {
+                        self.grant(PeerSet::Everyone, &ports, source(None), &mut grants);
+                    }
+                    Peers::Listed(list) => {
+                        for (number, peer) in (0..).zip(list) {
+                            let peers = self.peer(group.namespace, peer);
+                            self.grant(peers, &ports, source(Some(number)), &mut grants);
+                        }
+                    }
                 }
             }
         }
+        grants.sort_unstable();
         grants
     }
 
-    /// Each peer of a rule (by its position, if the rule lists any) with the ports that it is given.
-    fn rule(
-        &mut self,
-        namespace: u32,
-        peers: &'a Peers,
-        ports: &Ports,
-        direction: Direction,
-    ) -> Vec<(Option<u32>, PeerSet, GrantedPorts)> {
+    /// The ports of a rule: those that can be numbered now, and the names that only each destination of an egress
+    /// rule tells.
+    fn rule_ports(&mut self, ports: &Ports, direction: Direction) -> RulePorts {
         let (numbers, names) = split(ports);
-        let peer_sets: Vec<(Option<u32>, PeerSet)> = match peers {
-            Peers::Everyone => vec![(None, PeerSet::Everyone)],
-            Peers::Listed(list) => (0..)
-                .zip(list)
-                .map(|(at, peer)| (Some(at), self.peer(namespace, peer)))
-                .collect(),
-        };
-        let mut granted = Vec::new();
-        if direction == Direction::Egress && !names.is_empty() {
-            for (at, peers) in &peer_sets {
-                let resolved = self.named(peers, &names);
-                granted.extend(
-                    resolved
-                        .into_iter()
-                        .map(|(peers, ports)| (*at, peers, ports)),
-                );
-            }
-        }
-        let kept: Arc<[PortName]> = if direction == Direction::Ingress {
-            names.into()
+        let of_subject = direction == Direction::Ingress && !names.is_empty();
+        let now = (of_subject || !numbers.is_empty()).then(|| GrantedPorts {
+            names: of_subject.then(|| self.names.intern(names.clone())),
+            numbers: self.port_sets.intern(numbers),
+        });
+        let of_destination = if direction == Direction::Egress {
+            names
         } else {
-            Arc::new([])
+            Vec::new()
         };
-        if !numbers.is_empty() || !kept.is_empty() {
-            let ports = GrantedPorts {
-                numbers: self.port_sets.intern(numbers),
-                names: kept,
-            };
-            granted.extend(
-                peer_sets
-                    .into_iter()
-                    .map(|(at, peers)| (at, peers, ports.clone())),
-            );
+        RulePorts {
+            now,
+            of_destination,
         }
-        granted.retain(|(_, peers, _)| !self.is_nobody(peers));
-        granted
+    }
+
+    /// Adds what one peer is given, unless nobody is that peer.
+    fn grant(
+        &mut self,
+        peers: PeerSet,
+        ports: &RulePorts,
+        source: Source,
+        grants: &mut Vec<Grant>,
+    ) {
+        if self.is_nobody(peers) {
+            return;
+        }
+        if !ports.of_destination.is_empty() {
+            let named = self.named(peers, &ports.of_destination);
+            grants.extend(named.into_iter().map(|(peers, ports)| Grant {
+                peers,
+                ports,
+                source,
+            }));
+        }
+        grants.extend(ports.now.map(|ports| Grant {
+            peers,
+            ports,
+            source,
+        }));
+    }
+
+    /// What a grant's ports are for a subject with these named ports.
+    pub(crate) fn admitted(
+        &mut self,
+        granted: GrantedPorts,
+        subject_ports: &[ContainerPort],
+    ) -> PortSetId {
+        let Some(names) = granted.names else {
+            return granted.numbers;
+        };
+        let by_name = numbers_of(self.names.value(names), subject_ports);
+        let all = self.port_sets.value(granted.numbers).union(&by_name);
+        self.port_sets.intern(all)
     }
 
     fn peer(&mut self, namespace: u32, peer: &'a Peer) -> PeerSet {
         match peer {
             Peer::Block(block) => {
-                let known = self.blocks.entry(block);
-                PeerSet::Block(known.or_insert_with(|| Arc::new(block.addresses())).clone())
+                let known = self.known_blocks.entry(block);
+                PeerSet::Block(*known.or_insert_with(|| self.blocks.intern(block.addresses())))
             }
             Peer::Pods { namespaces, pods } => {
                 let scope = match namespaces {
@@ -287,11 +323,9 @@ impl<'a> Resolver<'a> {
     /// Resolves port names towards destinations: for each number list, the destinations that give the names these
     /// numbers. A name is looked up on the destination pod (semantics, rule 20), so an address that is no pod's has
     /// none.
-    fn named(&mut self, peers: &PeerSet, names: &[PortName]) -> Vec<(PeerSet, GrantedPorts)> {
-        let resolved: Vec<(PeerSet, PortSet)> = match peers {
-            PeerSet::Pods(set) => {
-                self.named_pods(self.pod_sets.shared(*set).iter().copied(), names)
-            }
+    fn named(&mut self, peers: PeerSet, names: &[PortName]) -> Vec<(PeerSet, GrantedPorts)> {
+        let destinations: Vec<(PeerSet, PortSet)> = match peers {
+            PeerSet::Pods(set) => self.named_pods(self.pod_sets.shared(set).iter().copied(), names),
             PeerSet::Everyone => {
                 let bearers = names.iter().filter_map(|name| self.bearers.get(name));
                 let bearers: BTreeSet<ClassId> = bearers.flatten().copied().collect();
@@ -299,13 +333,13 @@ impl<'a> Resolver<'a> {
             }
             PeerSet::Block(block) => self.named_addresses(block, names),
         };
-        let granted = resolved.into_iter().map(|(peers, ports)| {
+        let granted = destinations.into_iter().map(|(peers, ports)| {
             let numbers = self.port_sets.intern(ports);
             (
                 peers,
                 GrantedPorts {
                     numbers,
-                    names: Arc::new([]),
+                    names: None,
                 },
             )
         });
@@ -320,41 +354,44 @@ impl<'a> Resolver<'a> {
         let mut by_ports: BTreeMap<PortSet, Vec<ClassId>> = BTreeMap::new();
         for class in classes {
             let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
-            if !ports.is_empty() {
-                by_ports.entry(ports).or_default().push(class);
-            }
+            by_ports.entry(ports).or_default().push(class);
         }
+        by_ports.remove(&PortSet::empty());
         let sets = by_ports.into_iter();
         sets.map(|(ports, classes)| (PeerSet::Pods(self.pod_sets.intern(classes)), ports))
             .collect()
     }
 
-    fn named_addresses(&self, block: &IpSet, names: &[PortName]) -> Vec<(PeerSet, PortSet)> {
+    fn named_addresses(&mut self, block: BlockId, names: &[PortName]) -> Vec<(PeerSet, PortSet)> {
         let mut by_ports: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
-        for (address, pod) in self.inventory.pods_within(block) {
+        for (address, pod) in self.inventory.pods_within(self.blocks.value(block)) {
             let class = self.inventory.class_of[pod as usize];
             let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
-            if !ports.is_empty() {
-                by_ports.entry(ports).or_default().push(address);
-            }
+            by_ports.entry(ports).or_default().push(address);
         }
-        let sets = by_ports.into_iter();
-        sets.map(|(ports, addresses)| {
-            (
-                PeerSet::Block(Arc::new(addresses.into_iter().collect())),
-                ports,
-            )
-        })
-        .collect()
+        by_ports.remove(&PortSet::empty());
+        let sets = by_ports.into_iter().map(|(ports, addresses)| {
+            let addresses: IpSet = addresses.into_iter().collect();
+            (PeerSet::Block(self.blocks.intern(addresses)), ports)
+        });
+        sets.collect()
     }
 
-    fn is_nobody(&self, peers: &PeerSet) -> bool {
+    fn is_nobody(&self, peers: PeerSet) -> bool {
         match peers {
             PeerSet::Everyone => false,
-            PeerSet::Pods(set) => self.pod_sets.value(*set).is_empty(),
-            PeerSet::Block(block) => block.is_empty(),
+            PeerSet::Pods(set) => self.pod_sets.value(set).is_empty(),
+            PeerSet::Block(block) => self.blocks.value(block).is_empty(),
         }
     }
+}
+
+/// The ports of a rule.
+struct RulePorts {
+    /// What can be said without knowing the destination.
+    now: Option<GrantedPorts>,
+    /// The names that each destination gives its own numbers.
+    of_destination: Vec<PortName>,
 }
 
 fn bearers(inventory: &Inventory) -> FxHashMap<PortName, Vec<ClassId>> {
@@ -373,7 +410,7 @@ fn bearers(inventory: &Inventory) -> FxHashMap<PortName, Vec<ClassId>> {
 }
 
 /// The numbers that `ports` give to any of `names`.
-pub(crate) fn numbers_of(names: &[PortName], ports: &[ContainerPort]) -> PortSet {
+fn numbers_of(names: &[PortName], ports: &[ContainerPort]) -> PortSet {
     let matching = ports.iter().filter(|port| {
         names
             .iter()

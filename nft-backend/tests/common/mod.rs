@@ -13,10 +13,10 @@ pub(crate) mod netns;
 
 /// Two local pods and two policies, in both families:
 ///
-/// - web (10.1.0.2, fd00:1::2) is isolated in both directions. In: 10.3.0.0/16 except 10.3.9.0/24
-///   and fd00:3::/64 except fd00:3::9:0/112, on TCP 8080 and 30000-30010. Out: db on TCP 5432 and
-///   SCTP 3868, anybody on UDP and TCP 53.
-/// - db (10.2.0.2, fd00:2::2) is isolated for ingress. In: web on TCP 5432 and SCTP 3868.
+/// - web (`10.1.0.2`, `fd00:1::2`) is isolated in both directions. In: `10.3.0.0/16` except
+///   `10.3.9.0/24`, and `fd00:3::/64` except `fd00:3::9:0/112`, on TCP 8080 and 30000-30010.
+///   Out: db on TCP 5432 and SCTP 3868, anybody on UDP and TCP 53.
+/// - db (`10.2.0.2`, `fd00:2::2`) is isolated for ingress. In: web on TCP 5432 and SCTP 3868.
 pub(crate) fn sample() -> Classes {
     let web_ports = [(Protocol::Tcp, 8080, 8080), (Protocol::Tcp, 30000, 30010)];
     let db_ports = [(Protocol::Tcp, 5432, 5432), (Protocol::Sctp, 3868, 3868)];

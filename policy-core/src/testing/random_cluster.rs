@@ -69,7 +69,7 @@ pub fn random_cluster(seed: u64, size: Size) -> Objects {
     }
     for (name, addresses) in NODES {
         if rng.chance(85) {
-            written.push(node(name, addresses));
+            written.push(node(rng, name, addresses));
         }
     }
     let mut given = Vec::new();
@@ -93,8 +93,9 @@ pub(super) fn labels(rng: &mut Rng) -> Value {
     labels
 }
 
-fn node(name: &str, [v4, v6]: [&str; 2]) -> Value {
-    json!({
+/// A node; now and then it claims an address that pods have as well.
+fn node(rng: &mut Rng, name: &str, [v4, v6]: [&str; 2]) -> Value {
+    let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": name },
@@ -103,7 +104,16 @@ fn node(name: &str, [v4, v6]: [&str; 2]) -> Value {
             { "type": "InternalIP", "address": v4 },
             { "type": "ExternalIP", "address": v6 },
         ] },
-    })
+    });
+    if rng.chance(5) {
+        let address = format!("10.0.{}.{}", 1 + rng.below(2), 10 + rng.below(5));
+        let claim = json!({ "type": "ExternalIP", "address": address });
+        node["status"]["addresses"]
+            .as_array_mut()
+            .expect("a list")
+            .push(claim);
+    }
+    node
 }
 
 /// A pod. `given` are the addresses that earlier pods have got, which it may take over.
@@ -157,8 +167,8 @@ fn pod(rng: &mut Rng, index: usize, given: &mut Vec<[String; 2]>) -> Value {
     if rng.chance(50) {
         pod["status"]["hostIPs"] = entries(&node_addresses.map(str::to_owned));
     }
-    if rng.chance(20) {
-        pod["spec"]["initContainers"] = containers(rng, 1);
+    if rng.chance(40) {
+        pod["spec"]["initContainers"] = containers(rng, 2);
     }
     if finished {
         pod["status"]["phase"] = json!(rng.pick(&["Succeeded", "Failed"]));

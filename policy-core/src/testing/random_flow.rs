@@ -4,8 +4,9 @@
 use super::{Objects, Rng};
 use crate::cidr::Cidr;
 use crate::flow::{Flow, FlowPort, Protocol};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses of nobody in the cluster.
@@ -36,6 +37,9 @@ pub fn random_flows(objects: &Objects, seed: u64, count: usize) -> Vec<Flow> {
     for object in objects.written() {
         points.collect("", object);
     }
+    for pod in objects.pods() {
+        points.collect_ports(pod);
+    }
     for address in WORLD {
         let address = address.parse().expect("an address");
         points.others.insert(address);
@@ -43,10 +47,11 @@ pub fn random_flows(objects: &Objects, seed: u64, count: usize) -> Vec<Flow> {
     (0..count)
         .map(|_| {
             let is_ipv4 = rng.chance(55);
+            let to = points.address(rng, is_ipv4);
             Flow {
                 from: points.address(rng, is_ipv4),
-                to: points.address(rng, is_ipv4),
-                port: points.port(rng),
+                to,
+                port: points.port(rng, to),
             }
         })
         .collect()
@@ -60,6 +65,8 @@ struct Points {
     /// Addresses at the borders of blocks, and of the world.
     others: BTreeSet<IpAddr>,
     ports: BTreeSet<u16>,
+    /// The numbers that the containers of an address's pods declare.
+    declared: BTreeMap<IpAddr, Vec<u16>>,
 }
 
 impl Points {
@@ -94,6 +101,23 @@ impl Points {
         }
     }
 
+    fn collect_ports(&mut self, pod: &Pod) {
+        let status = pod.status.iter();
+        let entries = status.flat_map(|status| status.pod_ips.iter().flatten());
+        let spec = pod.spec.iter();
+        let containers = spec.flat_map(|spec| {
+            let init = spec.init_containers.iter().flatten();
+            spec.containers.iter().chain(init)
+        });
+        let ports: Vec<u16> = containers
+            .flat_map(|container| container.ports.iter().flatten())
+            .filter_map(|port| u16::try_from(port.container_port).ok())
+            .collect();
+        for address in entries.filter_map(|entry| entry.ip.parse().ok()) {
+            self.declared.entry(address).or_default().extend(&ports);
+        }
+    }
+
     fn address(&self, rng: &mut Rng, is_ipv4: bool) -> IpAddr {
         let pool = if rng.chance(75) {
             &self.owned
@@ -114,17 +138,25 @@ impl Points {
         }
     }
 
-    fn port(&self, rng: &mut Rng) -> FlowPort {
+    /// A port to try at `to`.
+    fn port(&self, rng: &mut Rng, to: IpAddr) -> FlowPort {
         if rng.chance(8) {
             return FlowPort::Other;
         }
-        let ports: Vec<u16> = self.ports.iter().copied().chain([80]).collect();
+        let declared = self.declared.get(&to).filter(|ports| !ports.is_empty());
+        let number = match declared {
+            Some(declared) if rng.chance(50) => *rng.pick(declared),
+            _ => {
+                let ports: Vec<u16> = self.ports.iter().copied().chain([80]).collect();
+                *rng.pick(&ports)
+            }
+        };
         let protocol = match rng.below(10) {
             0..6 => Protocol::Tcp,
             6..8 => Protocol::Udp,
             _ => Protocol::Sctp,
         };
-        FlowPort::Port(protocol, *rng.pick(&ports))
+        FlowPort::Port(protocol, number)
     }
 }
 
