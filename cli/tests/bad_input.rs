@@ -90,6 +90,20 @@ fn wrong_types_in_policies_are_findings_and_elsewhere_errors() {
 }
 
 #[test]
+fn values_that_pods_and_nodes_cannot_have_are_errors_with_their_place() {
+    let (code, _, errors) = lint(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - ports:\n    - containerPort: 99999\n\
+         status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.300}]}\n",
+    );
+    assert_eq!(code, 2);
+    assert_eq!(
+        errors,
+        "error: ./in.yaml:7:22: Pod default/a spec.containers[0].ports[0].containerPort: port 99999 is outside 1 to 65535\n\
+         error: ./in.yaml:8:40: Pod default/a status.podIPs[1].ip: \"10.0.0.300\" is no IP address\n"
+    );
+}
+
+#[test]
 fn a_cidr_out_of_range_is_a_finding() {
     let (code, found, _) = lint(POLICY.replace("/24", "/33"));
     assert_eq!(code, 1);

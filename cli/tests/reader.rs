@@ -54,6 +54,10 @@ fn lists_json_and_several_documents_are_followed() {
         names(&format!("{}\n---\n{}\n---\n", pod("a"), pod("b"))),
         ["Pod default/a", "Pod default/b"]
     );
+    assert_eq!(
+        names(&format!("{}\n{}\n", pod("a"), pod("b"))),
+        ["Pod default/a", "Pod default/b"]
+    );
     let typed = "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: c, namespace: x}\n";
     assert_eq!(names(typed), ["Pod x/c"]);
 }

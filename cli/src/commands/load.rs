@@ -18,11 +18,7 @@ pub(super) fn inventory(
     unscheduled: Unscheduled,
 ) -> (Inventory<'_>, Outcome) {
     let inventory = Inventory::new(manifests, unscheduled);
-    for error in &inventory.errors {
-        report::print_error(&format!("error: {error}"));
-    }
-    let is_whole = manifests.errors.is_empty() && inventory.errors.is_empty();
-    let outcome = if is_whole {
+    let outcome = if manifests.errors.is_empty() {
         Outcome::Fine
     } else {
         Outcome::Unreadable
