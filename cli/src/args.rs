@@ -35,6 +35,14 @@ pub enum Command {
     Matrix(Matrix),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
+    /// Print the nftables rules of a node.
+    Render(Render),
+    /// Put the rules of a node in force in this machine's kernel.
+    Apply(Apply),
+    /// Show what is in force, and how it differs from what policies mean.
+    Status(Status),
+    /// Take away what is in force.
+    Flush(Flush),
     /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
     Demo(Demo),
 }
@@ -126,6 +134,102 @@ pub struct Test {
     /// How to print the results.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// How rules are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum RulesFormat {
+    /// Text that `nft -f` loads.
+    #[default]
+    Nft,
+    /// JSON that `nft -j -f` loads.
+    Json,
+}
+
+/// Arguments of `render`.
+///
+/// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
+/// same for the same input.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Render {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The node whose pods the rules are for.
+    #[arg(long, value_name = "NODE")]
+    pub node: String,
+    /// How to print the rules.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: RulesFormat,
+}
+
+/// Arguments of `apply`.
+///
+/// The rules come into force in one step, and standing connections that they deny are cut.
+///
+/// What the API server would refuse in a policy is enforced closed: it is told as a warning, the rules are applied,
+/// and the exit code is 1. If a file, a Pod or a Node cannot be read, a policy or a pod could be missing, so nothing
+/// is applied, and the exit code is 2; it is 2 as well when the kernel refuses.
+///
+/// Needs root and nft (package nftables).
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Apply {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The node that this machine is.
+    #[arg(long, value_name = "NODE")]
+    pub node: String,
+    /// Where the rules come into force: a network namespace by its name or path.
+    #[command(flatten)]
+    pub place: Place,
+    /// Change nothing, only tell what would change and whether the kernel would take it.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `status`.
+///
+/// With PATHS and --node, what is in force is compared with what the policies mean; the exit code is 1 if it differs.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Status {
+    /// Files, folders, or - for standard input, to compare with.
+    #[arg(value_name = "PATHS", requires = "node")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// The node that this machine is.
+    #[arg(long, value_name = "NODE", requires = "paths")]
+    pub node: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `flush`.
+///
+/// From then on every pod is reachable. The policies of other programs stay in force.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Flush {
+    /// Where to take it away.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Whose kernel tables are meant.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// A network namespace, by its name or path, in place of this machine's own.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<PathBuf>,
 }
 
 /// Arguments of `demo`.

@@ -34,7 +34,10 @@ pub(crate) fn parse_denied(document: &[u8]) -> Result<Denied, ApplyError> {
     let document: Json =
         serde_json::from_slice(document).map_err(|error| not_understood(error.to_string()))?;
     let objects = document["nftables"].as_array();
-    let mut counters = objects.into_iter().flatten().map(|object| &object["counter"]);
+    let mut counters = objects
+        .into_iter()
+        .flatten()
+        .map(|object| &object["counter"]);
     let denied = counters.find_map(|counter| {
         Some(Denied {
             packets: counter["packets"].as_u64()?,

@@ -1,11 +1,16 @@
 //! The subcommands, one file each.
 
+mod apply;
 mod demo;
 mod explain;
+mod flush;
 mod kernel;
 mod lint;
 mod load;
 mod matrix;
+mod node;
+mod render;
+mod status;
 mod test;
 
 use std::process::ExitCode;
@@ -43,6 +48,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
+        Command::Render(options) => render::run(arguments, options),
+        Command::Apply(options) => apply::run(arguments, options),
+        Command::Status(options) => status::run(arguments, options),
+        Command::Flush(options) => flush::run(options),
         Command::Demo(options) => demo::run(arguments, options),
     }
 }

@@ -21,7 +21,7 @@ use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, Sou
 /// What the input amounts to.
 #[derive(Debug)]
 pub struct Inventory<'a> {
-    /// The cluster, with addresses given out.
+    /// The cluster, with addresses given out unless [`Unscheduled::AreLeftAlone`].
     pub cluster: Cluster,
     policies: BTreeMap<PolicyId, &'a SourceMap>,
 }
@@ -31,6 +31,9 @@ pub struct Inventory<'a> {
 pub enum Unscheduled {
     /// They run nowhere, so that no node is their own.
     RunNowhere,
+    /// They run nowhere, and nobody is given an address that no object states: what a real machine enforces must not
+    /// speak of addresses that are somebody else's.
+    AreLeftAlone,
     /// They are spread over the nodes in turn, by name; a node `node-1` is made up where there is none.
     AreSpread,
 }
@@ -55,7 +58,9 @@ impl<'a> Inventory<'a> {
             policies,
         } = builder;
         let policy_list: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
-        addresses::give_out(&mut pods, &mut nodes, &policy_list);
+        if unscheduled != Unscheduled::AreLeftAlone {
+            addresses::give_out(&mut pods, &mut nodes, &policy_list);
+        }
         let mut cluster = Cluster::default();
         for (name, labels) in &namespaces {
             cluster.insert_namespace(name, labels);
