@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use policy_core::{FlowPort, Verdict};
+use policy_core::{FlowPort, PortSet, Verdict};
 use serde_json::{Value, json};
 
+use super::counted;
 use super::demo_matrix::{self, Style};
 use crate::demo::{Cast, Disagreement, Kind, Outcome, Plan, Trial};
 
@@ -14,9 +15,6 @@ const MOST_LINES: usize = 40;
 
 /// At most so many names stand in one line.
 const MOST_NAMES: usize = 4;
-
-/// At most so many of the tried ports are named.
-const MOST_PORTS: usize = 24;
 
 /// Longer lines are broken.
 const WIDTH: usize = 80;
@@ -42,9 +40,9 @@ pub fn text(cast: &Cast, plan: &Plan, outcome: &Outcome, is_colored: bool) -> St
     }
     let (agree, disagree) = counts(plan, outcome);
     let summary = format!(
-        "{} pods, {} probes, {agree} agree, {disagree} disagree",
-        cast.pod_count(),
-        plan.trials.len(),
+        "{}, {}, {agree} agree, {disagree} disagree",
+        counted(cast.pod_count(), "pod"),
+        counted(plan.trials.len(), "probe"),
     );
     let summary = if disagree == 0 {
         style.good(&summary)
@@ -111,8 +109,7 @@ fn roles(cast: &Cast) -> String {
             continue;
         };
         let count = pods.get(endpoint.name.as_str()).copied().unwrap_or(0);
-        let plural = if count == 1 { "" } else { "s" };
-        let _ = write!(text, "{}: {count} pod{plural}", endpoint.name);
+        let _ = write!(text, "{}: {}", endpoint.name, counted(count, "pod"));
         if !host_network.is_empty() {
             let names = names(host_network.iter().map(String::as_str));
             let _ = write!(text, ", and on its own network {names}");
@@ -124,27 +121,22 @@ fn roles(cast: &Cast) -> String {
 
 /// On which ports every pair was tried.
 fn tried_ports(plan: &Plan) -> String {
-    let ports = plan.ports.iter().copied().map(port_name);
-    let ports: Vec<String> = ports.collect();
     let has = |is_v4| {
-        plan.trials
-            .iter()
-            .any(|trial| trial.flow.from.is_ipv4() == is_v4)
+        let mut sources = plan.trials.iter().map(|trial| trial.flow.from);
+        sources.any(|source| source.is_ipv4() == is_v4)
     };
     let families = match (has(true), has(false)) {
         (true, true) => "IPv4 and IPv6",
         (true, false) => "IPv4",
         (false, _) => "IPv6",
     };
-    let shown: Vec<&str> = ports.iter().take(MOST_PORTS).map(String::as_str).collect();
-    let more = match ports.len().saturating_sub(MOST_PORTS) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    wrapped(&format!(
-        "tried over {families} on {}{more}",
-        shown.join(", ")
-    ))
+    let with_number = plan.ports.iter().filter_map(|port| match port {
+        FlowPort::Port(protocol, port) => Some((*protocol, *port, *port)),
+        FlowPort::Other => None,
+    });
+    let ports: PortSet = with_number.collect();
+    let ports = ports.to_string().replace(',', ", ");
+    wrapped(&format!("tried over {families}: {ports}; ICMP"))
 }
 
 /// Whom the matrix shows as partly open, with what got through.
