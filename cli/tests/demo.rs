@@ -7,17 +7,23 @@ use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use nopal::demo::{self, Cast, Limits, Plan, Stage};
+use nopal::inventory::{Inventory, Unscheduled};
+use nopal::manifest::{self, Source};
 use policy_core::testing::{Size, random_cluster};
+use policy_core::{Cluster, RuleGraph, Verdict};
 use serde_json::Value;
 
 const NOPAL: &str = env!("CARGO_BIN_EXE_nopal");
 
-fn demo(arguments: &[&str]) -> Output {
+fn nopal_demo(arguments: &[&str]) -> Output {
     Command::new(NOPAL)
         .arg("demo")
         .args(arguments)
@@ -71,7 +77,7 @@ fn send(child: &Child, signal: Signal) {
 
 #[test]
 fn the_built_in_example_agrees_with_the_kernel() {
-    let output = demo(&["--format", "json"]);
+    let output = nopal_demo(&["--format", "json"]);
     let answer: Value = serde_json::from_str(agreed(&output)).unwrap();
     let members: BTreeSet<&str> = answer
         .as_object()
@@ -91,7 +97,7 @@ fn the_built_in_example_agrees_with_the_kernel() {
 
 #[test]
 fn the_text_fits_eighty_columns_and_has_no_colour_in_a_pipe() {
-    let output = demo(&[]);
+    let output = nopal_demo(&[]);
     let stdout = agreed(&output);
     assert!(!stdout.contains('\u{1b}'), "{stdout}");
     for line in stdout.lines() {
@@ -112,7 +118,7 @@ fn random_clusters_agree_with_the_kernel() {
         let file = folder.path().join(format!("{seed}.json"));
         std::fs::write(&file, random_cluster(seed, Size::SMALL).to_json_list()).unwrap();
         let file = file.to_str().unwrap();
-        let output = demo(&[file, "--format", "json", "--probes", "1500"]);
+        let output = nopal_demo(&[file, "--format", "json", "--probes", "1500"]);
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(
             output.status.code(),
@@ -135,6 +141,39 @@ fn random_clusters_agree_with_the_kernel() {
             .sum()
     });
     assert!(probes > 20_000, "{probes} probes");
+}
+
+/// Without a policy in the kernel, packets pass that the policies deny: the demonstration sees it.
+#[test]
+fn rules_of_other_policies_are_seen_to_disagree() {
+    let example = include_str!("../demo/shop.yaml");
+    let source = Arc::new(Source::new("shop".to_owned(), example.to_owned()));
+    let manifests = manifest::read_source(&source, "default");
+    let inventory = Inventory::new(&manifests, Unscheduled::AreSpread);
+    let graph = RuleGraph::compile(&inventory.cluster);
+    let limits = Limits {
+        pods: 64,
+        probes: 500,
+    };
+    let cast = Cast::new(&inventory.cluster, &graph, limits);
+    let plan = Plan::new(&cast, &inventory.cluster, &graph, limits.probes);
+    let stop = AtomicBool::new(false);
+    let mut stage = Stage::build(&cast, false, &stop).unwrap();
+    stage
+        .apply(&cast, &RuleGraph::compile(&Cluster::default()))
+        .unwrap();
+    let outcome = demo::run(&plan, &graph, &mut stage).unwrap();
+    let denied = plan
+        .trials
+        .iter()
+        .filter(|trial| trial.expect == Verdict::Deny)
+        .count();
+    assert_eq!(outcome.disagreements.len(), denied);
+    assert!(denied > 100, "{denied}");
+    stage.apply(&cast, &graph).unwrap();
+    let outcome = demo::run(&plan, &graph, &mut stage).unwrap();
+    assert_eq!(outcome.disagreements, []);
+    stage.remove().unwrap();
 }
 
 #[test]
@@ -163,13 +202,13 @@ fn what_a_sudden_end_leaves_behind_goes_with_the_next_demonstration() {
     send(&child, Signal::SIGKILL);
     child.wait().unwrap();
     assert!(!namespaces(&prefix).is_empty());
-    agreed(&demo(&["--probes", "10"]));
+    agreed(&nopal_demo(&["--probes", "10"]));
     assert_eq!(namespaces(&prefix), Vec::<String>::new());
 }
 
 #[test]
 fn a_cluster_that_is_kept_stands_until_it_is_cleaned() {
-    let output = demo(&["--keep", "--probes", "10"]);
+    let output = nopal_demo(&["--keep", "--probes", "10"]);
     agreed(&output);
     let stderr = text(&output.stderr);
     assert!(stderr.contains("  nopal demo --clean"), "{stderr}");
@@ -181,9 +220,9 @@ fn a_cluster_that_is_kept_stands_until_it_is_cleaned() {
         .output()
         .unwrap();
     assert!(text(&listed.stdout).contains("nopal_forward"), "{listed:?}");
-    agreed(&demo(&["--probes", "10"]));
+    agreed(&nopal_demo(&["--probes", "10"]));
     assert!(!namespaces("nopal-kept-").is_empty());
-    let cleaned = demo(&["--clean"]);
+    let cleaned = nopal_demo(&["--clean"]);
     assert!(agreed(&cleaned).starts_with("removed "));
     assert_eq!(namespaces("nopal-kept-"), Vec::<String>::new());
 }
@@ -229,7 +268,7 @@ fn without_pods_there_is_nothing_to_show() {
         "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
     )
     .unwrap();
-    let output = demo(&[file.to_str().unwrap()]);
+    let output = nopal_demo(&[file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("no pods that run"));
 }
