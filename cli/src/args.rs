@@ -252,7 +252,7 @@ pub struct Demo {
     #[arg(long)]
     pub keep: bool,
     /// Only take away what --keep left standing.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["paths", "keep"])]
     pub clean: bool,
     /// Stop at so many pods; of more, an even sample takes part.
     #[arg(long, value_name = "N", default_value_t = 64)]

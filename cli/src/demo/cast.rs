@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use nopal_lab::{NodeSpec, PodSpec, Topology, is_routable};
 use policy_core::{Cluster, Pod, PodId, RuleGraph};
 
-use super::{blocks, plan};
+use super::{blocks, nodes, plan};
 
 /// How large a demonstration may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +16,6 @@ pub struct Limits {
     /// Probes.
     pub probes: usize,
 }
-
-/// Up to so many nodes take part even if none of their pods does.
-const MOST_IDLE_NODES: usize = 8;
 
 /// The participants.
 #[derive(Debug)]
@@ -88,7 +84,7 @@ impl Cast {
             .flat_map(|pod| pod.addresses.iter().copied())
             .collect();
         let busy: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();
-        let nodes = nodes(cluster, &taken, &busy, &mut left_out);
+        let nodes = nodes::nodes(cluster, &taken, &busy, &mut left_out);
         let has = |is_v4: &bool| {
             let mut addresses = pods.iter().flat_map(|pod| &pod.addresses);
             addresses.any(|address| address.is_ipv4() == *is_v4)
@@ -233,81 +229,6 @@ fn stand(
         node: node.to_string(),
         addresses,
     }))
-}
-
-/// The nodes, sorted by name. `taken` are pods' addresses, `busy` the nodes that take part in any case.
-fn nodes(
-    cluster: &Cluster,
-    taken: &BTreeSet<IpAddr>,
-    busy: &BTreeSet<&str>,
-    left_out: &mut Vec<LeftOut>,
-) -> Vec<NodeSpec> {
-    let claims = node_addresses(cluster);
-    let mut owners: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    for address in claims.values().flatten() {
-        *owners.entry(*address).or_default() += 1;
-    }
-    let idle = claims
-        .keys()
-        .filter(|name| !busy.contains(name.as_ref()))
-        .take(MOST_IDLE_NODES);
-    let idle: BTreeSet<&str> = idle.map(AsRef::as_ref).collect();
-    let mut nodes = Vec::new();
-    let mut too_many = 0;
-    for (name, addresses) in &claims {
-        if !busy.contains(name.as_ref()) && !idle.contains(name.as_ref()) {
-            too_many += 1;
-            continue;
-        }
-        let mut usable = Vec::new();
-        for address in addresses {
-            let why = if taken.contains(address) {
-                "is a pod's as well"
-            } else if owners.get(address) != Some(&1) {
-                "is another node's as well"
-            } else if is_routable(*address) {
-                usable.push(*address);
-                continue;
-            } else {
-                "cannot be routed"
-            };
-            left_out.push(LeftOut {
-                what: format!("an address of node {name}"),
-                why: format!("{address} {why}"),
-            });
-        }
-        nodes.push(NodeSpec {
-            name: name.to_string(),
-            addresses: usable,
-        });
-    }
-    if too_many > 0 {
-        left_out.push(LeftOut {
-            what: format!("{too_many} nodes"),
-            why: "no pod of theirs takes part".to_owned(),
-        });
-    }
-    nodes
-}
-
-/// Each node's addresses, from wherever the rule graph takes them: Nodes, what pods say of their host, and pods on
-/// their node's network.
-fn node_addresses(cluster: &Cluster) -> BTreeMap<Arc<str>, BTreeSet<IpAddr>> {
-    let mut found: BTreeMap<Arc<str>, BTreeSet<IpAddr>> = BTreeMap::new();
-    for node in cluster.nodes().values() {
-        let addresses = found.entry(node.name.clone()).or_default();
-        addresses.extend(&node.addresses);
-    }
-    for pod in cluster.pods().values() {
-        if let Some(node) = &pod.node {
-            let addresses = found.entry(node.clone()).or_default();
-            addresses.extend(&pod.host_addresses);
-            if pod.host_network {
-                addresses.extend(&pod.addresses);
-            }
-        }
-    }
-    found
 }
 
 fn known_addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {

@@ -7,6 +7,7 @@
 mod blocks;
 mod cast;
 mod interrupt;
+mod nodes;
 mod plan;
 mod ports;
 mod run;
