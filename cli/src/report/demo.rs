@@ -109,12 +109,12 @@ fn roles(cast: &Cast) -> String {
             continue;
         };
         let count = pods.get(endpoint.name.as_str()).copied().unwrap_or(0);
-        let _ = write!(text, "{}: {}", endpoint.name, counted(count, "pod"));
+        let mut line = format!("{}: {}", endpoint.name, counted(count, "pod"));
         if !host_network.is_empty() {
             let names = names(host_network.iter().map(String::as_str));
-            let _ = write!(text, ", and on its own network {names}");
+            let _ = write!(line, ", and on its own network {names}");
         }
-        text.push('\n');
+        text += &wrapped(&line);
     }
     text
 }

@@ -148,7 +148,7 @@ fn legend(style: Style) -> String {
         .sign(style)
     };
     format!(
-        "{} everything gets through  {} some of it  {} nothing  {} not as the policies mean\n",
+        "{} all gets through   {} some   {} nothing   {} not as meant   blank: not tried\n",
         sign(2, 0),
         sign(1, 0),
         sign(0, 0),
