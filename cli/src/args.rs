@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use policy_core::FlowPort;
 
 use crate::port;
-use crate::report::{Color, findings, matrix};
+use crate::report::{Color, findings, matrix, ruleset};
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -36,14 +36,35 @@ pub enum Command {
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
     /// Print the nftables rules of a node.
+    ///
+    /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
+    /// same for the same input.
     Render(Render),
     /// Put the rules of a node in force in this machine's kernel.
+    ///
+    /// The rules come into force in one step, and standing connections that they deny are cut.
+    ///
+    /// What the API server would refuse in a policy is enforced closed: it is told as a warning, the rules are applied,
+    /// and the exit code is 1. If a file, a Pod or a Node cannot be read, a policy or a pod could be missing, so nothing
+    /// is applied, and the exit code is 2; it is 2 as well when the kernel refuses.
+    ///
+    /// Needs root and nft (package nftables).
     Apply(Apply),
     /// Show what is in force, and how it differs from what policies mean.
+    ///
+    /// With PATHS and --node, what is in force is compared with what the policies mean; the exit code is 1 if it differs.
     Status(Status),
     /// Take away what is in force.
+    ///
+    /// From then on every pod is reachable. The policies of other programs stay in force.
     Flush(Flush),
     /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
+    ///
+    /// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
+    /// pair of them is tried on every port that policies or pods mention, in both address families, and compared with what
+    /// the policies mean. Without PATHS it shows a small web shop. All of it is taken away at the end, also after Ctrl-C.
+    ///
+    /// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
     Demo(Demo),
 }
 
@@ -136,22 +157,8 @@ pub struct Test {
     pub format: Format,
 }
 
-/// How rules are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum RulesFormat {
-    /// Text that `nft -f` loads.
-    #[default]
-    Nft,
-    /// JSON that `nft -j -f` loads.
-    Json,
-}
-
 /// Arguments of `render`.
-///
-/// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
-/// same for the same input.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Render {
     /// What to read.
     #[command(flatten)]
@@ -161,20 +168,11 @@ pub struct Render {
     pub node: String,
     /// How to print the rules.
     #[arg(long, value_enum, default_value_t)]
-    pub format: RulesFormat,
+    pub format: ruleset::Format,
 }
 
 /// Arguments of `apply`.
-///
-/// The rules come into force in one step, and standing connections that they deny are cut.
-///
-/// What the API server would refuse in a policy is enforced closed: it is told as a warning, the rules are applied,
-/// and the exit code is 1. If a file, a Pod or a Node cannot be read, a policy or a pod could be missing, so nothing
-/// is applied, and the exit code is 2; it is 2 as well when the kernel refuses.
-///
-/// Needs root and nft (package nftables).
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Apply {
     /// What to read.
     #[command(flatten)]
@@ -191,10 +189,7 @@ pub struct Apply {
 }
 
 /// Arguments of `status`.
-///
-/// With PATHS and --node, what is in force is compared with what the policies mean; the exit code is 1 if it differs.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Status {
     /// Files, folders, or - for standard input, to compare with.
     #[arg(value_name = "PATHS", requires = "node")]
@@ -214,10 +209,7 @@ pub struct Status {
 }
 
 /// Arguments of `flush`.
-///
-/// From then on every pod is reachable. The policies of other programs stay in force.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Flush {
     /// Where to take it away.
     #[command(flatten)]
@@ -233,14 +225,7 @@ pub struct Place {
 }
 
 /// Arguments of `demo`.
-///
-/// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
-/// pair of them is tried on every port that policies or pods mention, in both address families, and compared with what
-/// the policies mean. Without PATHS it shows a small web shop. All of it is taken away at the end, also after Ctrl-C.
-///
-/// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct Demo {
     /// Files, folders, or - for standard input; a built-in example when there are none.
     #[arg(value_name = "PATHS")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nopal::explain::explain;
-use nopal::inventory::{Family, Inventory, Unscheduled};
+use nopal::inventory::{Family, Inventory, MadeUp};
 use nopal::{manifest, port};
 use policy_core::RuleGraph;
 
@@ -14,7 +14,7 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 fn flows_are_explained_as_written(flows: &Path) -> TestResult {
     let cluster = flows.with_file_name("cluster.yaml");
     let manifests = manifest::read(&[cluster], "default");
-    let inventory = Inventory::new(&manifests, Unscheduled::RunNowhere);
+    let inventory = Inventory::new(&manifests, MadeUp::Addresses);
     let whole = RuleGraph::compile(&inventory.cluster);
     for graph in [&whole, &whole.minimize()] {
         for row in std::fs::read_to_string(flows)?.lines() {

@@ -475,3 +475,34 @@ fn other_kinds_are_noted_when_asked_for() {
     let (_, _, notes) = folder.nopal(&["lint", "a.yaml", "-v"]);
     assert_eq!(notes, "note: passed over 2 of kind ConfigMap (v1)\n");
 }
+
+#[test]
+fn a_node_is_rendered_as_nft_text_and_json_and_only_with_addresses_that_exist() {
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop, labels: {app: api}}\nspec: {nodeName: node-a}\nstatus: {podIP: 10.0.1.5}\n";
+    let folder = Folder::with(&[("shop.yaml", &(SHOP.to_owned() + pod))]);
+    let (code, text, errors) = folder.nopal(&["render", "shop.yaml", "--node", "node-a"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(
+        text.contains("10.0.1.5") && !text.contains("10.244."),
+        "{text}"
+    );
+    let json = folder.json(&[
+        "render",
+        "shop.yaml",
+        "--node",
+        "node-a",
+        "--format",
+        "json",
+    ]);
+    assert!(
+        json["nftables"]
+            .as_array()
+            .is_some_and(|commands| !commands.is_empty())
+    );
+    let (code, text, errors) = folder.nopal(&["render", "shop.yaml", "--node", "node-b"]);
+    assert_eq!((code, text.as_str()), (2, ""));
+    assert!(
+        errors.contains("node node-b is not in the input"),
+        "{errors}"
+    );
+}

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nopal::demo::{self, Cast, Limits, Plan, Stage};
-use nopal::inventory::{Inventory, Unscheduled};
+use nopal::inventory::{Inventory, MadeUp};
 use nopal::manifest::{self, Source};
 use policy_core::testing::{Size, random_cluster};
 use policy_core::{Cluster, RuleGraph, Verdict};
@@ -149,7 +149,7 @@ fn rules_of_other_policies_are_seen_to_disagree() {
     let example = include_str!("../demo/shop.yaml");
     let source = Arc::new(Source::new("shop".to_owned(), example.to_owned()));
     let manifests = manifest::read_source(&source, "default");
-    let inventory = Inventory::new(&manifests, Unscheduled::AreSpread);
+    let inventory = Inventory::new(&manifests, MadeUp::AddressesAndNodes);
     let graph = RuleGraph::compile(&inventory.cluster);
     let limits = Limits {
         pods: 64,

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use nopal::demo::{self, Cast, Kind, Limits, Plan, Prober};
-use nopal::inventory::{Inventory, Unscheduled};
+use nopal::inventory::{Inventory, MadeUp};
 use nopal::manifest::{self, Source};
 use nopal::report;
 use policy_core::{Flow, FlowPort, Protocol, RuleGraph, Verdict};
@@ -44,7 +44,7 @@ fn plan_of<T>(yaml: &str, limits: Limits, check: impl FnOnce(&Cast, &Plan, &Rule
     let source = Source::new("test".to_owned(), yaml.to_owned());
     let manifests = manifest::read_source(&Arc::new(source), "default");
     assert!(manifests.errors.is_empty(), "{:?}", manifests.errors);
-    let inventory = Inventory::new(&manifests, Unscheduled::AreSpread);
+    let inventory = Inventory::new(&manifests, MadeUp::AddressesAndNodes);
     let graph = RuleGraph::compile(&inventory.cluster);
     let cast = Cast::new(&inventory.cluster, &graph, limits);
     let plan = Plan::new(&cast, &inventory.cluster, &graph, limits.probes);

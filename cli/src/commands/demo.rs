@@ -11,7 +11,7 @@ use policy_core::RuleGraph;
 use super::{Outcome, kernel, load};
 use crate::args::{Arguments, Demo, Format, InputArguments};
 use crate::demo::{self, Cast, Limits, Plan, Stage, StageError};
-use crate::inventory::Unscheduled;
+use crate::inventory::MadeUp;
 use crate::manifest::{self, Manifests, Source};
 use crate::report;
 
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments, options: &Demo) -> Outcome {
         return refuse(&kernel::explain(&error));
     }
     let manifests = read(arguments, options);
-    let (inventory, outcome) = load::inventory(&manifests, Unscheduled::AreSpread);
+    let (inventory, outcome) = load::inventory(&manifests, MadeUp::AddressesAndNodes);
     let graph = RuleGraph::compile(&inventory.cluster);
     let limits = Limits {
         pods: options.pods,

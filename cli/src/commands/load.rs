@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::args::{Arguments, InputArguments};
-use crate::inventory::{Inventory, Unscheduled};
+use crate::inventory::{Inventory, MadeUp};
 use crate::manifest::{self, Manifests};
 use crate::report;
 
@@ -13,11 +13,8 @@ pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
 }
 
 /// The cluster, and how bad what could not be read is.
-pub(super) fn inventory(
-    manifests: &Manifests,
-    unscheduled: Unscheduled,
-) -> (Inventory<'_>, Outcome) {
-    let inventory = Inventory::new(manifests, unscheduled);
+pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_>, Outcome) {
+    let inventory = Inventory::new(manifests, made_up);
     let outcome = if manifests.errors.is_empty() {
         Outcome::Fine
     } else {

@@ -10,7 +10,7 @@ use policy_core::{Cluster, RuleGraph};
 
 use super::{Outcome, load};
 use crate::args::Place;
-use crate::inventory::Unscheduled;
+use crate::inventory::MadeUp;
 use crate::manifest::Manifests;
 use crate::report;
 
@@ -21,15 +21,17 @@ pub(super) fn rules(
     node: &str,
     config: &Config,
 ) -> Result<(Ruleset, Outcome), Outcome> {
-    let (inventory, outcome) = load::inventory(manifests, Unscheduled::AreLeftAlone);
+    let (inventory, outcome) = load::inventory(manifests, MadeUp::Nothing);
     let known = nodes(&inventory.cluster);
     if !known.contains(node) {
         let known: Vec<&str> = known.into_iter().collect();
         let names = match known.as_slice() {
-            [] => "the input has none".to_owned(),
-            known => format!("the input has {}", known.join(", ")),
+            [] => "there is none".to_owned(),
+            known => format!("there is {}", known.join(", ")),
         };
-        report::print_error(&format!("error: there is no node {node:?}: {names}"));
+        report::print_error(&format!(
+            "error: node {node} is not in the input, and no pod runs on it; {names}"
+        ));
         return Err(Outcome::Unreadable);
     }
     let graph = RuleGraph::compile(&inventory.cluster);

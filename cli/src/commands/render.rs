@@ -1,4 +1,4 @@
-//! `nopal render`: the nftables rules of a node.
+//! `nopal render`: the nftables ruleset of one node.
 
 use nft_backend::config::Config;
 
@@ -8,11 +8,19 @@ use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Render) -> Outcome {
     let manifests = load::read(arguments, &options.input);
-    match node::rules(&manifests, &options.node, &Config::default()) {
-        Ok((ruleset, outcome)) => {
-            report::print(&report::rules::rules(&ruleset, options.format));
+    let config = Config::default();
+    let (ruleset, outcome) = match node::rules(&manifests, &options.node, &config) {
+        Ok(rules) => rules,
+        Err(outcome) => return outcome,
+    };
+    match report::ruleset::text(&ruleset, &config, options.format) {
+        Ok(text) => {
+            report::print(&text);
             outcome
         }
-        Err(outcome) => outcome,
+        Err(error) => {
+            report::print_error(&format!("error: {error}"));
+            Outcome::Unreadable
+        }
     }
 }

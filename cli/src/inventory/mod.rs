@@ -21,34 +21,34 @@ use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, Sou
 /// What the input amounts to.
 #[derive(Debug)]
 pub struct Inventory<'a> {
-    /// The cluster, with addresses given out unless [`Unscheduled::AreLeftAlone`].
+    /// The cluster.
     pub cluster: Cluster,
     policies: BTreeMap<PolicyId, &'a SourceMap>,
 }
 
-/// What becomes of Pods that no node runs yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unscheduled {
-    /// They run nowhere, so that no node is their own.
-    RunNowhere,
-    /// They run nowhere, and nobody is given an address that no object states: what a real machine enforces must not
-    /// speak of addresses that are somebody else's.
-    AreLeftAlone,
-    /// They are spread over the nodes in turn, by name; a node `node-1` is made up where there is none.
-    AreSpread,
+/// What is made up for what the input leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MadeUp {
+    /// Nothing: the real data plane must not know addresses that nobody has.
+    Nothing,
+    /// Addresses for pods, workload templates and nodes that have none. Pods that no node runs yet have no own node.
+    Addresses,
+    /// Addresses, and nodes as well: pods without one are spread over all nodes in turn, by name; a node `node-1` is
+    /// made up where there is none.
+    AddressesAndNodes,
 }
 
 impl<'a> Inventory<'a> {
     /// Lowers all objects. The result does not depend on their order, except that the last of several objects with
     /// one name counts.
     #[must_use]
-    pub fn new(manifests: &'a Manifests, unscheduled: Unscheduled) -> Self {
+    pub fn new(manifests: &'a Manifests, made_up: MadeUp) -> Self {
         let mut builder = Builder::default();
         let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
         for object in &manifests.objects {
             builder.add(object, &owners);
         }
-        if unscheduled == Unscheduled::AreSpread {
+        if made_up == MadeUp::AddressesAndNodes {
             builder.spread();
         }
         let Builder {
@@ -57,9 +57,9 @@ impl<'a> Inventory<'a> {
             mut pods,
             policies,
         } = builder;
-        let policy_list: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
-        if unscheduled != Unscheduled::AreLeftAlone {
-            addresses::give_out(&mut pods, &mut nodes, &policy_list);
+        if made_up != MadeUp::Nothing {
+            let policies: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
+            addresses::give_out(&mut pods, &mut nodes, &policies);
         }
         let mut cluster = Cluster::default();
         for (name, labels) in &namespaces {
@@ -232,9 +232,9 @@ mod tests {
         format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
     }
 
-    fn nodes_of(text: &str, unscheduled: Unscheduled) -> Vec<Option<String>> {
+    fn nodes_of(text: &str, made_up: MadeUp) -> Vec<Option<String>> {
         let manifests = manifests(text);
-        let inventory = Inventory::new(&manifests, unscheduled);
+        let inventory = Inventory::new(&manifests, made_up);
         let pods = inventory.cluster.pods().values();
         pods.map(|pod| pod.node.as_deref().map(str::to_owned))
             .collect()
@@ -251,21 +251,21 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            nodes_of(&text, Unscheduled::AreSpread),
+            nodes_of(&text, MadeUp::AddressesAndNodes),
             names(&["k1", "k1", "k2", "k1"])
         );
         assert_eq!(
-            nodes_of(&pod("a", ""), Unscheduled::AreSpread),
+            nodes_of(&pod("a", ""), MadeUp::AddressesAndNodes),
             names(&["node-1"])
         );
-        assert_eq!(nodes_of(&pod("a", ""), Unscheduled::RunNowhere), [None]);
+        assert_eq!(nodes_of(&pod("a", ""), MadeUp::Addresses), [None]);
     }
 
     #[test]
     fn a_host_network_pod_has_the_address_of_its_node() {
         let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: k2}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";
         let manifests = manifests(&(pod("a", "nodeName: k2, hostNetwork: true") + node));
-        let inventory = Inventory::new(&manifests, Unscheduled::RunNowhere);
+        let inventory = Inventory::new(&manifests, MadeUp::Addresses);
         let end = inventory.end("default/a").unwrap();
         assert_eq!(end.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     }
@@ -274,7 +274,7 @@ mod tests {
     fn policies_without_a_name_do_not_replace_each_other() {
         let policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: a}\nspec: {}\n";
         let manifests = manifests(&policy.repeat(2));
-        let inventory = Inventory::new(&manifests, Unscheduled::RunNowhere);
+        let inventory = Inventory::new(&manifests, MadeUp::Addresses);
         assert_eq!(inventory.cluster.policies().len(), 2);
     }
 }
