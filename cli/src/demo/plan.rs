@@ -130,7 +130,7 @@ mod tests {
                 let gaps = chosen.windows(2).map(|pair| pair[1] - pair[0]);
                 let largest = gaps.max().unwrap_or(0);
                 assert!(
-                    largest <= 4 * total / limit.min(total) + 1,
+                    largest <= 8 * total / limit.min(total) + 1,
                     "{limit} of {total}: {largest}"
                 );
             }
