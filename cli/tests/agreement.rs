@@ -1,5 +1,10 @@
 //! `nopal test` agrees with the naive evaluator on 10,000 random flows of 100 random clusters.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking what it did not expect"
+)]
+
 use std::net::IpAddr;
 use std::process::Command;
 
@@ -50,7 +55,7 @@ fn flows_with_ports(objects: &Objects, seed: u64) -> Vec<Flow> {
 fn answers(objects: &Objects, flows: &[Flow]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let manifests = folder.path().join("cluster.json");
-    std::fs::write(&manifests, objects.to_json_list().to_string()).unwrap();
+    std::fs::write(&manifests, objects.to_json_list()).unwrap();
     let tests = folder.path().join("tests.json");
     std::fs::write(&tests, questions(&objects.cluster(), flows).to_string()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_nopal"))
