@@ -1,11 +1,13 @@
 //! From a cluster to its rule graph, for all pods or for the pods of one node.
 
 use crate::cluster::{Cluster, ContainerPort};
+use crate::directory::{Directory, Indexed};
 use crate::flow::Direction;
 use crate::graph::{Edge, Peers, Provenance, RuleGraph, SubjectClass, Tier, Vertex, World};
 use crate::inventory::{ClassId, Inventory, PodClass};
 use crate::policy::{Policy, PortSpec, Ports, Rule};
-use crate::resolve::{Grant, GrantedPorts, Group, GroupId, PeerSet, PortSetId, Resolver};
+use crate::port_set::PortSet;
+use crate::resolve::{self, Grant, GrantedPorts, Group, GroupId, PeerSet, PortSetId, Resolver};
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -35,15 +37,15 @@ impl RuleGraph {
 fn build(cluster: &Cluster, in_scope: impl Fn(&Inventory, &PodClass) -> bool) -> RuleGraph {
     let inventory = Inventory::new(cluster);
     let policies: Vec<Arc<Policy>> = cluster.policies().values().cloned().collect();
-    let mut resolver = Resolver::new(&inventory);
-    let groups = resolver.groups(&policies);
+    let mut resolver = Resolver::new(Indexed::new(&inventory));
+    let groups = resolve::groups(&inventory, &policies);
 
     let wanted: Vec<bool> = inventory
         .classes
         .iter()
         .map(|class| in_scope(&inventory, class))
         .collect();
-    let selected = selected_by(&groups, &resolver, &wanted);
+    let selected = selected_by(&groups, &resolver.directory, &wanted);
     let subjects = subject_classes(&selected, &groups, &policies, &inventory);
 
     let mut builder = Builder::new(inventory.classes.len());
@@ -56,20 +58,13 @@ fn build(cluster: &Cluster, in_scope: impl Fn(&Inventory, &PodClass) -> bool) ->
             for &group in &key.groups {
                 let grants = granted.entry((group, direction)).or_insert_with(|| {
                     let grants = resolver.grants(&groups[group as usize], &policies, direction);
-                    builder.record(&grants)
+                    record(&grants, &mut builder.provenance)
                 });
-                let admitted = grants.iter().map(|grant| {
-                    (
-                        grant.peers,
-                        resolver.admitted(grant.ports, ports),
-                        grant.number,
-                    )
-                });
-                edges.extend(admitted);
+                admit(grants, ports, &mut resolver, &mut edges);
             }
-            edges.retain(|&(_, ports, _)| !resolver.port_sets.value(ports).is_empty());
-            edges.sort_unstable();
-            builder.connect(subject, direction, &edges, &resolver);
+            for edge in distinct(&mut edges, &resolver) {
+                builder.connect(subject, direction, edge, &resolver);
+            }
         }
     }
     let groups = groups.into_iter().map(|group| group.policies).collect();
@@ -85,10 +80,10 @@ fn build(cluster: &Cluster, in_scope: impl Fn(&Inventory, &PodClass) -> bool) ->
 }
 
 /// For each class in scope, the groups that select it, in ascending order.
-fn selected_by(groups: &[Group], resolver: &Resolver, wanted: &[bool]) -> Vec<Vec<GroupId>> {
+fn selected_by(groups: &[Group], directory: &Indexed, wanted: &[bool]) -> Vec<Vec<GroupId>> {
     let mut selected: Vec<Vec<GroupId>> = vec![Vec::new(); wanted.len()];
     for (number, group) in (0..).zip(groups) {
-        for class in resolver.subjects(group) {
+        for class in directory.subjects(group) {
             if wanted[class as usize] {
                 selected[class as usize].push(number);
             }
@@ -136,7 +131,7 @@ fn subject_classes(
     subjects
 }
 
-fn has_named_ingress(policy: &Policy) -> bool {
+pub(crate) fn has_named_ingress(policy: &Policy) -> bool {
     policy.ingress.iter().any(|rule| match rule {
         Rule::Allow {
             ports: Ports::Listed(list),
@@ -147,10 +142,57 @@ fn has_named_ingress(policy: &Policy) -> bool {
 }
 
 /// A group's grant, with its number in the table of provenance.
-struct RecordedGrant {
+pub(crate) struct RecordedGrant {
     peers: PeerSet,
     ports: GrantedPorts,
     number: u32,
+}
+
+/// An edge of a subject: peers and ports that no other of its edges has together.
+pub(crate) struct DistinctEdge {
+    pub(crate) peers: PeerSet,
+    pub(crate) ports: Arc<PortSet>,
+    pub(crate) grants: Vec<u32>,
+}
+
+/// Takes a group's sorted grants down, equal ones as one.
+pub(crate) fn record(grants: &[Grant], provenance: &mut Provenance) -> Vec<RecordedGrant> {
+    let equal = |one: &Grant, next: &Grant| (one.peers, one.ports) == (next.peers, next.ports);
+    let distinct = grants.chunk_by(equal).map(|grants| RecordedGrant {
+        peers: grants[0].peers,
+        ports: grants[0].ports,
+        number: provenance.record(grants.iter().map(|grant| grant.source)),
+    });
+    distinct.collect()
+}
+
+/// Adds what a group's grants are for a subject with these named ports.
+pub(crate) fn admit<'a, D: Directory<'a>>(
+    grants: &[RecordedGrant],
+    named_ports: &[ContainerPort],
+    resolver: &mut Resolver<'a, D>,
+    edges: &mut Vec<(PeerSet, PortSetId, u32)>,
+) {
+    edges.extend(grants.iter().map(|grant| {
+        let ports = resolver.admitted(grant.ports, named_ports);
+        (grant.peers, ports, grant.number)
+    }));
+}
+
+/// The edges of a subject in one direction: equal peers and ports are one edge, and none is without ports.
+pub(crate) fn distinct<'a, D: Directory<'a>>(
+    edges: &mut Vec<(PeerSet, PortSetId, u32)>,
+    resolver: &Resolver<'a, D>,
+) -> Vec<DistinctEdge> {
+    edges.retain(|&(_, ports, _)| !resolver.port_sets.value(ports).is_empty());
+    edges.sort_unstable();
+    let equal = edges.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1));
+    let distinct = equal.map(|same| DistinctEdge {
+        peers: same[0].0,
+        ports: resolver.port_sets.shared(same[0].1),
+        grants: same.iter().map(|&(_, _, grant)| grant).collect(),
+    });
+    distinct.collect()
 }
 
 /// The graph as it grows.
@@ -196,46 +238,28 @@ impl Builder {
         }))
     }
 
-    /// Takes a group's sorted grants down, equal ones as one.
-    fn record(&mut self, grants: &[Grant]) -> Vec<RecordedGrant> {
-        let equal = |one: &Grant, next: &Grant| (one.peers, one.ports) == (next.peers, next.ports);
-        let distinct = grants.chunk_by(equal).map(|grants| RecordedGrant {
-            peers: grants[0].peers,
-            ports: grants[0].ports,
-            number: self
-                .provenance
-                .record(grants.iter().map(|grant| grant.source)),
-        });
-        distinct.collect()
-    }
-
-    /// Adds the edges of one subject in one direction: sorted peers, ports and grants; equal peers and ports are one
-    /// edge.
-    fn connect(
+    /// Adds an edge of one subject in one direction.
+    fn connect<'a, D: Directory<'a>>(
         &mut self,
         subject: NodeIndex,
         direction: Direction,
-        edges: &[(PeerSet, PortSetId, u32)],
-        resolver: &Resolver,
+        edge: DistinctEdge,
+        resolver: &Resolver<'a, D>,
     ) {
-        for same in edges.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
-            let (peers, ports, _) = same[0];
-            let graph = &mut self.graph;
-            let other = *self
-                .peers
-                .entry(peers)
-                .or_insert_with(|| graph.add_node(Vertex::Peers(vertex(peers, resolver))));
-            let edge = Edge {
-                direction,
-                tier: Tier::NetworkPolicy,
-                ports: resolver.port_sets.shared(ports),
-                grants: same.iter().map(|&(_, _, grant)| grant).collect(),
-            };
-            match direction {
-                Direction::Ingress => graph.add_edge(other, subject, edge),
-                Direction::Egress => graph.add_edge(subject, other, edge),
-            };
-        }
+        let graph = &mut self.graph;
+        let peers = self.peers.entry(edge.peers);
+        let other =
+            *peers.or_insert_with(|| graph.add_node(Vertex::Peers(vertex(edge.peers, resolver))));
+        let weight = Edge {
+            direction,
+            tier: Tier::NetworkPolicy,
+            ports: edge.ports,
+            grants: edge.grants,
+        };
+        match direction {
+            Direction::Ingress => graph.add_edge(other, subject, weight),
+            Direction::Egress => graph.add_edge(subject, other, weight),
+        };
     }
 
     fn finish(self, world: impl FnOnce(Provenance) -> World) -> RuleGraph {
@@ -248,7 +272,7 @@ impl Builder {
     }
 }
 
-fn vertex(peers: PeerSet, resolver: &Resolver) -> Peers {
+pub(crate) fn vertex<'a, D: Directory<'a>>(peers: PeerSet, resolver: &Resolver<'a, D>) -> Peers {
     match peers {
         PeerSet::Everyone => Peers {
             everyone: true,

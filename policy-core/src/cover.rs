@@ -1,6 +1,6 @@
 //! Finds pod sets that need no permission of their own, because wider ones hold them.
 
-use crate::graph::World;
+use crate::intern::Interner;
 use crate::inventory::ClassId;
 use crate::minimize::{Admitted, MinimalEdge};
 use crate::resolve::PodSetId;
@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 /// Drops every pod set that lies in another one which admits at least the same; that one gets its grants.
 pub(crate) fn without_covered(
     mut pods: BTreeMap<PodSetId, Admitted>,
-    world: &World,
+    pod_sets: &Interner<[ClassId]>,
 ) -> BTreeMap<PodSetId, Admitted> {
-    let candidates = Containers::new(pods.keys().copied(), world);
+    let candidates = Containers::new(pods.keys().copied(), pod_sets);
     let sets: Vec<PodSetId> = pods.keys().copied().collect();
     for set in sets {
         let admitted = &pods[&set];
-        let cover = candidates.of(set, world).find(|container| {
+        let cover = candidates.of(set, pod_sets).find(|container| {
             pods.get(container)
                 .is_some_and(|wider| wider.ports.contains_all(&admitted.ports))
         });
@@ -40,11 +40,11 @@ struct Containers {
 const SMALL: usize = 64;
 
 impl Containers {
-    fn new(sets: impl Iterator<Item = PodSetId>, world: &World) -> Self {
+    fn new(sets: impl Iterator<Item = PodSetId>, pod_sets: &Interner<[ClassId]>) -> Self {
         let mut small: FxHashMap<ClassId, Vec<PodSetId>> = FxHashMap::default();
         let mut large = Vec::new();
         for set in sets {
-            let classes = world.pod_sets.value(set);
+            let classes = pod_sets.value(set);
             if classes.len() > SMALL {
                 large.push(set);
             } else {
@@ -57,15 +57,19 @@ impl Containers {
     }
 
     /// The other sets that hold every class of `set`. Distinct numbers are distinct sets, so they hold more.
-    fn of<'s>(&'s self, set: PodSetId, world: &'s World) -> impl Iterator<Item = PodSetId> + 's {
-        let classes = world.pod_sets.value(set);
+    fn of<'s>(
+        &'s self,
+        set: PodSetId,
+        pod_sets: &'s Interner<[ClassId]>,
+    ) -> impl Iterator<Item = PodSetId> + 's {
+        let classes = pod_sets.value(set);
         let filed = classes.first().and_then(|first| self.small.get(first));
         filed
             .into_iter()
             .flatten()
             .chain(&self.large)
             .copied()
-            .filter(move |&other| other != set && is_subset(classes, world.pod_sets.value(other)))
+            .filter(move |&other| other != set && is_subset(classes, pod_sets.value(other)))
     }
 }
 
@@ -75,15 +79,12 @@ fn is_subset(inner: &[ClassId], outer: &[ClassId]) -> bool {
 
 /// Takes out of each edge the pod sets that lie in the peers of another edge which admits more: there, several sets
 /// together can hold what no single one does. That edge gets the grants. Blocks of different edges are disjoint.
-pub(crate) fn drop_covered(edges: &mut [MinimalEdge], world: &World) {
+pub(crate) fn drop_covered(edges: &mut [MinimalEdge], pod_sets: &Interner<[ClassId]>) {
     for wider in 0..edges.len() {
         let sets = edges[wider].peers.pods.iter();
-        let mut held: Vec<ClassId> = sets
-            .flat_map(|&set| world.pod_sets.value(set))
-            .copied()
-            .collect();
+        let mut held: Vec<ClassId> = sets.flat_map(|&set| pod_sets.value(set)).copied().collect();
         held.sort_unstable();
-        let is_held = |set: PodSetId| is_subset(world.pod_sets.value(set), &held);
+        let is_held = |set: PodSetId| is_subset(pod_sets.value(set), &held);
         for narrower in 0..edges.len() {
             if narrower == wider || !edges[wider].ports.contains_all(&edges[narrower].ports) {
                 continue;

@@ -58,7 +58,8 @@ impl Provenance {
         u32::try_from(number).expect("fewer than 2^32 grants")
     }
 
-    fn sources(&self, grant: u32) -> &[Source] {
+    /// Where a grant comes from.
+    pub(crate) fn sources(&self, grant: u32) -> &[Source] {
         let grant = grant as usize;
         let start = if grant == 0 { 0 } else { self.ends[grant - 1] };
         &self.sources[start as usize..self.ends[grant] as usize]
@@ -359,8 +360,10 @@ impl<'g> Permission<'g> {
         classes
     }
 
-    fn key(&self) -> (Tier, &'g Peers, &'g PortSet) {
-        (self.edge.tier, self.peers, &self.edge.ports)
+    /// Its place in canonical order. In a minimal graph the ports alone decide it, and not the numbers that sets have.
+    fn key(&self) -> (Tier, bool, &'g PortSet, &'g Peers) {
+        let is_listed = !self.peers.everyone;
+        (self.edge.tier, is_listed, &self.edge.ports, self.peers)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod cidr;
 pub mod cluster;
 mod compile;
 mod cover;
+mod directory;
 pub mod evaluate;
 pub mod explain;
 pub mod flow;

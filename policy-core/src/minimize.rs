@@ -8,6 +8,8 @@
 use crate::cover::{drop_covered, without_covered};
 use crate::flow::Direction;
 use crate::graph::{Edge, Peers, RuleGraph, Subject, SubjectClass, Tier, Vertex, World};
+use crate::intern::Interner;
+use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
 use crate::partition::{Piece, join, partition};
 use crate::port_set::PortSet;
@@ -31,28 +33,47 @@ impl RuleGraph {
         let after: Vec<Vec<MinimalEdge>> = before
             .par_iter()
             .map(|subject| {
-                let edges = |direction| minimal_edges(subject, direction, &self.world);
+                let edges = |direction| {
+                    let permissions = subject.permissions(direction);
+                    let listed: Vec<Listed> = permissions
+                        .iter()
+                        .map(|permission| Listed {
+                            peers: permission.peers,
+                            ports: &permission.edge.ports,
+                            grants: &permission.edge.grants,
+                        })
+                        .collect();
+                    minimal_edges(&listed, direction, &self.world.pod_sets)
+                };
                 Direction::ALL.into_iter().flat_map(edges).collect()
             })
             .collect();
-        let mut merged: FxHashMap<Meaning, usize> = FxHashMap::default();
-        let mut subjects: Vec<(SubjectClass, Vec<MinimalEdge>)> = Vec::new();
-        for (subject, edges) in before.iter().zip(after) {
-            let class = subject.class();
-            let next = subjects.len();
-            match *merged.entry(Meaning::of(class, &edges)).or_insert(next) {
-                at if at == next => subjects.push((class.clone(), edges)),
-                at => absorb(&mut subjects[at], class, edges),
-            }
-        }
-        self.rebuilt(subjects)
+        let subjects = before.iter().map(|subject| subject.class().clone());
+        Self::of_minimal(subjects.zip(after), self.world.clone())
     }
 
-    /// A graph of these subject classes, beside this graph's tables.
-    fn rebuilt(&self, subjects: Vec<(SubjectClass, Vec<MinimalEdge>)>) -> Self {
+    /// The graph of these subject classes, each with its minimal edges, in canonical order. Classes that mean the same
+    /// become one.
+    pub(crate) fn of_minimal(
+        minimal: impl Iterator<Item = (SubjectClass, Vec<MinimalEdge>)>,
+        world: Arc<World>,
+    ) -> Self {
+        let mut merged: FxHashMap<Meaning, usize> = FxHashMap::default();
+        let mut subjects: Vec<(SubjectClass, Vec<MinimalEdge>)> = Vec::new();
+        for (class, edges) in minimal {
+            let next = subjects.len();
+            match *merged.entry(Meaning::of(&class, &edges)).or_insert(next) {
+                at if at == next => subjects.push((class, edges)),
+                at => absorb(&mut subjects[at], &class, edges),
+            }
+        }
+        Self::built(subjects, world)
+    }
+
+    fn built(subjects: Vec<(SubjectClass, Vec<MinimalEdge>)>, world: Arc<World>) -> Self {
         let mut graph = DiGraph::new();
         let mut peer_vertices: FxHashMap<Peers, NodeIndex> = FxHashMap::default();
-        let mut subject_of = vec![None; self.subject_of.len()];
+        let mut subject_of = vec![None; world.inventory.classes.len()];
         for (class, edges) in subjects {
             let classes = class.classes.clone();
             let subject = graph.add_node(Vertex::Subjects(class));
@@ -85,15 +106,22 @@ impl RuleGraph {
         Self {
             graph,
             subject_of,
-            world: self.world.clone(),
+            world,
             is_minimal: true,
         }
     }
 }
 
+/// A permission before minimizing.
+pub(crate) struct Listed<'a> {
+    pub(crate) peers: &'a Peers,
+    pub(crate) ports: &'a Arc<PortSet>,
+    pub(crate) grants: &'a [u32],
+}
+
 /// An edge on its way into the new graph.
 pub(crate) struct MinimalEdge {
-    direction: Direction,
+    pub(crate) direction: Direction,
     pub(crate) peers: Peers,
     pub(crate) ports: Arc<PortSet>,
     pub(crate) grants: BTreeSet<u32>,
@@ -149,34 +177,39 @@ impl Admitted {
 }
 
 /// The minimal edges of one subject class in one direction, in canonical order.
-fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<MinimalEdge> {
-    let permissions = subject.permissions(direction);
-    if let [only] = permissions.as_slice() {
+///
+/// `permissions` are what its policies allow, equal peers and ports as one; their pod sets are numbers of `pod_sets`.
+pub(crate) fn minimal_edges(
+    permissions: &[Listed<'_>],
+    direction: Direction,
+    pod_sets: &Interner<[ClassId]>,
+) -> Vec<MinimalEdge> {
+    if let [only] = permissions {
         return vec![MinimalEdge {
             direction,
             peers: only.peers.clone(),
-            ports: only.edge.ports.clone(),
-            grants: only.edge.grants.iter().copied().collect(),
+            ports: only.ports.clone(),
+            grants: only.grants.iter().copied().collect(),
         }];
     }
     let mut everyone = Admitted::default();
     let mut pods: BTreeMap<PodSetId, Admitted> = BTreeMap::new();
     let mut blocks: BTreeMap<PortSet, (Vec<Arc<IpSet>>, BTreeSet<u32>)> = BTreeMap::new();
     for permission in permissions {
-        let (ports, grants) = (permission.ports(), permission.edge.grants.iter().copied());
-        if permission.is_for_everyone() {
+        let (ports, grants) = (permission.ports, permission.grants.iter().copied());
+        if permission.peers.everyone {
             everyone.add(ports, grants.clone());
         }
         for &set in &permission.peers.pods {
             pods.entry(set).or_default().add(ports, grants.clone());
         }
-        if !permission.blocks().is_empty() {
-            let entry = blocks.entry(ports.clone()).or_default();
+        if !permission.peers.blocks.is_empty() {
+            let entry = blocks.entry(PortSet::clone(ports)).or_default();
             entry.0.push(permission.peers.blocks.clone());
             entry.1.extend(grants);
         }
     }
-    let pods = without_covered(pods, world);
+    let pods = without_covered(pods, pod_sets);
     let pieces: Vec<Piece> = blocks
         .into_iter()
         .map(|(ports, (sets, grants))| Piece {
@@ -229,7 +262,7 @@ fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<
             grants,
         }
     }));
-    drop_covered(&mut edges[first_listed..], world);
+    drop_covered(&mut edges[first_listed..], pod_sets);
     edges.retain(|edge| edge.peers != Peers::default());
     edges
 }

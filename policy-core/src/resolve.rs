@@ -5,16 +5,16 @@
 //! grants are resolved once, whatever number of pods it selects. Nothing here is expanded to pairs of pods.
 
 use crate::cluster::ContainerPort;
+use crate::directory::{Directory, Scope};
 use crate::flow::{Direction, Protocol};
 use crate::intern::Interner;
 use crate::inventory::{ClassId, Inventory};
 use crate::ip_set::IpSet;
-use crate::label_index::LabelIndex;
 use crate::policy::{IpBlock, Namespaces, Peer, Peers, Policy, PortSpec, Ports, Rule};
 use crate::port_set::PortSet;
 use crate::selector::Selector;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -81,79 +81,55 @@ pub(crate) struct Group<'a> {
 }
 
 /// Turns selectors, blocks and ports into numbers that stand for what they mean here.
-pub(crate) struct Resolver<'a> {
-    inventory: &'a Inventory,
-    classes: LabelIndex<'a>,
-    namespaces: LabelIndex<'a>,
+pub(crate) struct Resolver<'a, D> {
+    pub(crate) directory: D,
     pub(crate) pod_sets: Interner<[ClassId]>,
     pub(crate) port_sets: Interner<PortSet>,
     pub(crate) blocks: Interner<IpSet>,
     names: Interner<[PortName]>,
-    /// For each port name, the classes that give it to a port.
-    bearers: FxHashMap<PortName, Vec<ClassId>>,
     peers: FxHashMap<(Scope<'a>, &'a Selector), PodSetId>,
-    namespace_lists: FxHashMap<&'a Selector, Arc<[u32]>>,
     known_blocks: FxHashMap<&'a IpBlock, BlockId>,
     known_ports: FxHashMap<&'a Ports, RulePorts>,
 }
 
-/// The namespaces of a pod peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Scope<'a> {
-    One(u32),
-    Matching(&'a Selector),
+/// Groups policies, which are sorted by namespace, by namespace and canonical `podSelector`, in the order of their
+/// first policy.
+pub(crate) fn groups<'a>(inventory: &Inventory, policies: &'a [Arc<Policy>]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut index: PolicyIndex = 0;
+    for policies in policies.chunk_by(|one, next| one.id.namespace == next.id.namespace) {
+        let namespace = inventory.namespace(&policies[0].id.namespace);
+        let namespace = namespace.expect("a policy's namespace is in the inventory");
+        let mut numbers: FxHashMap<&Selector, usize> = FxHashMap::default();
+        for policy in policies {
+            let number = *numbers.entry(&policy.subjects).or_insert_with(|| {
+                let (subjects, policies) = (&policy.subjects, Vec::new());
+                groups.push(Group {
+                    namespace,
+                    subjects,
+                    policies,
+                });
+                groups.len() - 1
+            });
+            groups[number].policies.push(index);
+            index += 1;
+        }
+    }
+    groups
 }
 
-impl<'a> Resolver<'a> {
-    pub(crate) fn new(inventory: &'a Inventory) -> Self {
+impl<'a, D: Directory<'a>> Resolver<'a, D> {
+    pub(crate) fn new(directory: D) -> Self {
         Self {
-            inventory,
-            classes: LabelIndex::new(inventory.classes.iter().map(|class| &class.labels)),
-            namespaces: LabelIndex::new(inventory.namespaces.iter().map(|entry| &entry.labels)),
+            directory,
             pod_sets: Interner::default(),
             port_sets: Interner::default(),
             blocks: Interner::default(),
             names: Interner::default(),
-            bearers: bearers(inventory),
             peers: FxHashMap::default(),
-            namespace_lists: FxHashMap::default(),
             known_blocks: FxHashMap::default(),
             known_ports: FxHashMap::default(),
         }
-    }
-
-    /// Groups policies, which are sorted by namespace, by namespace and canonical `podSelector`, in the order of their
-    /// first policy.
-    pub(crate) fn groups(&self, policies: &'a [Arc<Policy>]) -> Vec<Group<'a>> {
-        let mut groups: Vec<Group> = Vec::new();
-        let mut index: PolicyIndex = 0;
-        for policies in policies.chunk_by(|one, next| one.id.namespace == next.id.namespace) {
-            let namespace = self.inventory.namespace(&policies[0].id.namespace);
-            let namespace = namespace.expect("a policy's namespace is in the inventory");
-            let mut numbers: FxHashMap<&Selector, usize> = FxHashMap::default();
-            for policy in policies {
-                let number = *numbers.entry(&policy.subjects).or_insert_with(|| {
-                    let (subjects, policies) = (&policy.subjects, Vec::new());
-                    groups.push(Group {
-                        namespace,
-                        subjects,
-                        policies,
-                    });
-                    groups.len() - 1
-                });
-                groups[number].policies.push(index);
-                index += 1;
-            }
-        }
-        groups
-    }
-
-    /// The classes that a group's policies select.
-    pub(crate) fn subjects(&self, group: &Group) -> Vec<ClassId> {
-        let range = self.inventory.namespaces[group.namespace as usize]
-            .classes
-            .clone();
-        self.classes.select(group.subjects, range)
     }
 
     /// What a group's policies give in one direction, sorted.
@@ -287,53 +263,10 @@ impl<'a> Resolver<'a> {
         if let Some(&known) = self.peers.get(&(scope, pods)) {
             return known;
         }
-        let classes = match scope {
-            Scope::One(namespace) => {
-                let range = self.inventory.namespaces[namespace as usize]
-                    .classes
-                    .clone();
-                self.classes.select(pods, range)
-            }
-            Scope::Matching(selector) => {
-                let namespaces = self.matching_namespaces(selector);
-                self.pods_in(&namespaces, pods)
-            }
-        };
+        let classes = self.directory.select(scope, pods);
         let number = self.pod_sets.intern(classes);
         self.peers.insert((scope, pods), number);
         number
-    }
-
-    fn matching_namespaces(&mut self, selector: &'a Selector) -> Arc<[u32]> {
-        let count = u32::try_from(self.inventory.namespaces.len()).expect("fewer than 2^32");
-        let list = self.namespace_lists.entry(selector);
-        list.or_insert_with(|| self.namespaces.select(selector, 0..count).into())
-            .clone()
-    }
-
-    /// The classes of these namespaces that `pods` matches: by going through the namespaces, or through everything
-    /// that has the demanded label, whichever looks at less.
-    fn pods_in(&self, namespaces: &[u32], pods: &Selector) -> Vec<ClassId> {
-        let range = |&namespace: &u32| {
-            self.inventory.namespaces[namespace as usize]
-                .classes
-                .clone()
-        };
-        let everywhere = 0..u32::try_from(self.inventory.classes.len()).expect("fewer than 2^32");
-        if self.classes.cost(pods, &everywhere) > namespaces.len() {
-            let found = namespaces
-                .iter()
-                .flat_map(|entry| self.classes.select(pods, range(entry)));
-            return found.collect();
-        }
-        let mut found = self.classes.select(pods, everywhere);
-        let mut wanted = namespaces.iter().map(range).peekable();
-        // Classes and namespaces are both in ascending order, so one pass over both suffices.
-        found.retain(|class| {
-            while wanted.next_if(|range| range.end <= *class).is_some() {}
-            wanted.peek().is_some_and(|range| range.contains(class))
-        });
-        found
     }
 
     /// Resolves port names towards destinations: for each number list, the destinations that give the names these
@@ -343,8 +276,7 @@ impl<'a> Resolver<'a> {
         let destinations: Vec<(PeerSet, PortSet)> = match peers {
             PeerSet::Pods(set) => self.named_pods(self.pod_sets.shared(set).iter().copied(), names),
             PeerSet::Everyone => {
-                let bearers = names.iter().filter_map(|name| self.bearers.get(name));
-                let bearers: BTreeSet<ClassId> = bearers.flatten().copied().collect();
+                let bearers = self.directory.bearers(names);
                 self.named_pods(bearers.into_iter(), names)
             }
             PeerSet::Block(block) => self.named_addresses(block, names),
@@ -362,7 +294,7 @@ impl<'a> Resolver<'a> {
     ) -> Vec<(PeerSet, PortSet)> {
         let mut by_ports: BTreeMap<PortSet, Vec<ClassId>> = BTreeMap::new();
         for class in classes {
-            let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
+            let ports = numbers_of(names, self.directory.ports(class));
             by_ports.entry(ports).or_default().push(class);
         }
         by_ports.remove(&PortSet::empty());
@@ -373,9 +305,8 @@ impl<'a> Resolver<'a> {
 
     fn named_addresses(&mut self, block: BlockId, names: &[PortName]) -> Vec<(PeerSet, PortSet)> {
         let mut by_ports: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
-        for (address, pod) in self.inventory.pods_within(self.blocks.value(block)) {
-            let class = self.inventory.class_of[pod as usize];
-            let ports = numbers_of(names, &self.inventory.classes[class as usize].ports);
+        for (address, class) in self.directory.pods_within(self.blocks.value(block)) {
+            let ports = numbers_of(names, self.directory.ports(class));
             by_ports.entry(ports).or_default().push(address);
         }
         by_ports.remove(&PortSet::empty());
@@ -401,21 +332,6 @@ struct RulePorts {
     numbers: PortSetId,
     has_numbers: bool,
     names: Option<NamesId>,
-}
-
-fn bearers(inventory: &Inventory) -> FxHashMap<PortName, Vec<ClassId>> {
-    let mut bearers: FxHashMap<PortName, Vec<ClassId>> = FxHashMap::default();
-    for (id, class) in (0..).zip(&inventory.classes) {
-        for port in &class.ports {
-            if let Some(name) = &port.name {
-                bearers
-                    .entry((port.protocol, name.clone()))
-                    .or_default()
-                    .push(id);
-            }
-        }
-    }
-    bearers
 }
 
 /// The numbers that `ports` give to any of `names`.
