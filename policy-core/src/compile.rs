@@ -93,11 +93,11 @@ fn selected_by(groups: &[Group], directory: &Indexed, wanted: &[bool]) -> Vec<Ve
 }
 
 /// What makes classes the same subject class.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct SubjectKey {
-    groups: Vec<GroupId>,
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SubjectKey {
+    pub(crate) groups: Vec<GroupId>,
     /// The class's named ports, where an ingress rule asks for them.
-    named_ports: Option<Vec<ContainerPort>>,
+    pub(crate) named_ports: Option<Vec<ContainerPort>>,
 }
 
 fn subject_classes(

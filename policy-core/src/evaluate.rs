@@ -317,12 +317,7 @@ impl RuleGraph {
     }
 
     fn index_of(&self, pod: &Pod) -> Option<PodIndex> {
-        let found = self
-            .inventory()
-            .pods
-            .binary_search_by(|held| held.id.cmp(&pod.id))
-            .ok()?;
-        u32::try_from(found).ok()
+        self.inventory().pod_index(&pod.id)
     }
 
     fn inventory(&self) -> &crate::inventory::Inventory {

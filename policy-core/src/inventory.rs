@@ -3,7 +3,7 @@
 //! Pods of one namespace with equal labels and equal named ports form a *class*. Policies cannot tell them apart,
 //! so selectors are matched against classes, of which a large cluster has a few thousand.
 
-use crate::cluster::{Cluster, ContainerPort, Pod};
+use crate::cluster::{Cluster, ContainerPort, Pod, PodId};
 use crate::ip_set::IpSet;
 use crate::labels::Labels;
 use rustc_hash::FxHashMap;
@@ -90,6 +90,12 @@ impl Inventory {
             contested,
             node_addresses,
         }
+    }
+
+    /// The position of a pod.
+    pub(crate) fn pod_index(&self, id: &PodId) -> Option<PodIndex> {
+        let found = self.pods.binary_search_by(|held| held.id.cmp(id)).ok()?;
+        u32::try_from(found).ok()
     }
 
     /// Whose `address` is.

@@ -347,7 +347,7 @@ fn numbers_of(names: &[PortName], ports: &[ContainerPort]) -> PortSet {
 }
 
 /// The numeric part of `ports`, and the names.
-fn split(ports: &Ports) -> (PortSet, Vec<PortName>) {
+pub(crate) fn split(ports: &Ports) -> (PortSet, Vec<PortName>) {
     match ports {
         Ports::All => (PortSet::all(), Vec::new()),
         Ports::Listed(entries) => {

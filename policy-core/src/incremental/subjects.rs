@@ -1,0 +1,322 @@
+//! The subject classes of the node, and what changed of them.
+
+use super::changes::{
+    Changes, PermissionChange, PermissionKey, PermissionPeers, SubjectChange, SubjectId,
+};
+use super::groups::Groups;
+use super::peer_sets::PeerSets;
+use super::permissions::{Permission, Permissions};
+use super::population::{Population, Standing};
+use crate::compile::{SubjectKey, has_named_ingress};
+use crate::flow::Direction;
+use crate::inventory::ClassId;
+use crate::policy::PolicyId;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The addresses that a batch touched: whose each was, and whose it is.
+pub(super) type Moves = BTreeMap<IpAddr, (Standing, Standing)>;
+
+/// The subject classes by number.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    by_id: BTreeMap<SubjectId, Subject>,
+    by_key: BTreeMap<SubjectKey, SubjectId>,
+    of_class: FxHashMap<ClassId, SubjectId>,
+    given_out: u64,
+}
+
+/// Pods that the same policies isolate, and whose named ports these policies resolve alike.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) key: SubjectKey,
+    pub(super) classes: BTreeSet<ClassId>,
+    pub(super) permissions: Permissions,
+    addresses: BTreeSet<IpAddr>,
+    isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    is_reported: bool,
+}
+
+/// The subjects that a batch may have changed, and how.
+#[derive(Debug, Default)]
+pub(super) struct Affected {
+    /// They may have other permissions.
+    pub(super) remade: BTreeSet<SubjectId>,
+    /// They may have other pods, or these other addresses.
+    pub(super) peopled: BTreeSet<SubjectId>,
+    /// The peers of their permissions may have other addresses.
+    pub(super) passed: BTreeSet<SubjectId>,
+}
+
+/// The tables that subjects are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Tables<'e> {
+    pub(super) population: &'e Population,
+    pub(super) groups: &'e Groups,
+    pub(super) sets: &'e PeerSets,
+}
+
+impl Subjects {
+    /// The subject of a class.
+    pub(super) fn of_class(&self, class: ClassId) -> Option<SubjectId> {
+        self.of_class.get(&class).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Subject> {
+        self.by_id.values()
+    }
+
+    /// Files classes under the subjects that they belong to now. A subject whose classes all move on keeps its number.
+    pub(super) fn regroup(&mut self, classes: &BTreeSet<ClassId>, tables: Tables<'_>) -> Affected {
+        let mut affected = Affected::default();
+        let mut left: FxHashMap<ClassId, SubjectId> = FxHashMap::default();
+        for class in classes {
+            if let Some(id) = self.of_class.remove(class) {
+                if let Some(subject) = self.by_id.get_mut(&id) {
+                    subject.classes.remove(class);
+                }
+                affected.peopled.insert(id);
+                left.insert(*class, id);
+            }
+        }
+        let keys = classes
+            .iter()
+            .filter_map(|&class| Some((class, key_of(class, tables)?)));
+        // Those that find their subject come first, so that it is not given to others.
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            keys.partition(|(_, key)| self.by_key.contains_key(key));
+        for (class, key) in known.into_iter().chain(unknown) {
+            let id = if let Some(&id) = self.by_key.get(&key) {
+                id
+            } else {
+                let id = self.place(key, left.get(&class).copied());
+                affected.remade.insert(id);
+                id
+            };
+            if let Some(subject) = self.by_id.get_mut(&id) {
+                subject.classes.insert(class);
+            }
+            self.of_class.insert(class, id);
+            affected.peopled.insert(id);
+        }
+        affected
+    }
+
+    /// A subject for a new key: the one that its class has left, when nothing is in it any more.
+    fn place(&mut self, key: SubjectKey, left: Option<SubjectId>) -> SubjectId {
+        let vacant = left.and_then(|id| Some((id, self.by_id.get_mut(&id)?)));
+        if let Some((id, subject)) = vacant.filter(|(_, subject)| subject.classes.is_empty()) {
+            let before = std::mem::replace(&mut subject.key, key.clone());
+            self.by_key.remove(&before);
+            self.by_key.insert(key, id);
+            return id;
+        }
+        let id = SubjectId(self.given_out);
+        self.given_out += 1;
+        self.by_key.insert(key.clone(), id);
+        let subject = Subject {
+            key,
+            classes: BTreeSet::new(),
+            permissions: Permissions::default(),
+            addresses: BTreeSet::new(),
+            isolated_by: BTreeMap::new(),
+            is_reported: false,
+        };
+        self.by_id.insert(id, subject);
+        id
+    }
+
+    /// Brings subjects up to date, and adds what changed of them to `changes`.
+    pub(super) fn update(
+        &mut self,
+        affected: &Affected,
+        moves: &Moves,
+        tables: Tables<'_>,
+        changes: &mut Changes,
+    ) {
+        let Affected {
+            remade,
+            peopled,
+            passed,
+        } = affected;
+        for &id in &(&(remade | peopled) | passed) {
+            let Some(subject) = self.by_id.get_mut(&id) else {
+                continue;
+            };
+            if subject.classes.is_empty() {
+                self.by_key.remove(&subject.key);
+                if subject.is_reported {
+                    changes.vanished.insert(id);
+                }
+                self.by_id.remove(&id);
+                continue;
+            }
+            let change = subject.update(id, affected, moves, tables);
+            if change != SubjectChange::default() {
+                changes.subjects.insert(id, change);
+            }
+        }
+    }
+
+    /// The numbers of subjects, and of entries of indexes.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        [self.by_id.len(), self.by_key.len() + self.of_class.len()]
+    }
+}
+
+/// What makes `class` part of a subject; `None` when no policy selects it.
+fn key_of(class: ClassId, tables: Tables<'_>) -> Option<SubjectKey> {
+    let groups: Vec<_> = tables.groups.of_class(class).collect();
+    let asked = groups.iter().any(|&group| {
+        let policies = &tables.groups.group(group).policies;
+        policies.values().any(|policy| has_named_ingress(policy))
+    });
+    let ports = || tables.population.classes[class].key.ports.clone();
+    (!groups.is_empty()).then(|| SubjectKey {
+        groups,
+        named_ports: asked.then(ports),
+    })
+}
+
+impl Subject {
+    fn update(
+        &mut self,
+        id: SubjectId,
+        affected: &Affected,
+        moves: &Moves,
+        tables: Tables<'_>,
+    ) -> SubjectChange {
+        let population = tables.population;
+        let mut change = SubjectChange {
+            appeared: !self.is_reported,
+            ..SubjectChange::default()
+        };
+        self.is_reported = true;
+        if affected.peopled.contains(&id) {
+            let classes = self.classes.iter();
+            let addresses: BTreeSet<IpAddr> = classes
+                .flat_map(|&class| population.local_addresses(class))
+                .collect();
+            change.added = &addresses - &self.addresses;
+            change.removed = &self.addresses - &addresses;
+            self.addresses = addresses;
+        }
+        if affected.remade.contains(&id) {
+            let now = Permissions::new(&self.key, tables.groups, tables.sets, population);
+            change.permissions = compare(&self.permissions, &now, moves, population);
+            self.permissions = now;
+            for direction in Direction::ALL {
+                change
+                    .isolated_by
+                    .extend(self.isolate(direction).map(|now| (direction, now)));
+            }
+        } else {
+            let changed = self
+                .permissions
+                .by_key
+                .iter()
+                .filter_map(|(key, permission)| {
+                    let change = moved(permission, permission, moves, population)?;
+                    Some((key.clone(), change))
+                });
+            change.permissions = changed.collect();
+        }
+        change
+    }
+
+    /// Takes the isolating policies over; gives them if they are other ones.
+    fn isolate(&mut self, direction: Direction) -> Option<BTreeSet<PolicyId>> {
+        let policies = self.permissions.policies.iter();
+        let now: BTreeSet<PolicyId> = policies
+            .filter(|policy| policy.isolates(direction))
+            .map(|policy| policy.id.clone())
+            .collect();
+        let before = if now.is_empty() {
+            self.isolated_by.remove(&direction)
+        } else {
+            self.isolated_by.insert(direction, now.clone())
+        };
+        (now != before.unwrap_or_default()).then_some(now)
+    }
+}
+
+fn compare(
+    before: &Permissions,
+    now: &Permissions,
+    moves: &Moves,
+    population: &Population,
+) -> BTreeMap<PermissionKey, PermissionChange> {
+    let mut changes = BTreeMap::new();
+    for key in before.by_key.keys() {
+        if !now.by_key.contains_key(key) {
+            changes.insert(key.clone(), PermissionChange::Vanished);
+        }
+    }
+    for (key, permission) in &now.by_key {
+        let change = match before.by_key.get(key) {
+            Some(before) => moved(before, permission, moves, population),
+            None => Some(PermissionChange::Appeared(PermissionPeers {
+                blocks: permission.blocks.clone(),
+                addresses: difference(&[], &permission.classes, moves, population).0,
+            })),
+        };
+        changes.extend(change.map(|change| (key.clone(), change)));
+    }
+    changes
+}
+
+/// How the peers of a permission changed, if they did.
+fn moved(
+    before: &Permission,
+    now: &Permission,
+    moves: &Moves,
+    population: &Population,
+) -> Option<PermissionChange> {
+    let (added, removed) = difference(&before.classes, &now.classes, moves, population);
+    let blocks = (before.blocks != now.blocks).then(|| now.blocks.clone());
+    let is_changed = blocks.is_some() || !added.is_empty() || !removed.is_empty();
+    is_changed.then_some(PermissionChange::Changed {
+        blocks,
+        added,
+        removed,
+    })
+}
+
+/// The addresses that pods of the classes `now` have and those of the classes `before` had not, and the other way
+/// round. Only addresses that moved, and those of classes on one side alone, are looked at.
+fn difference(
+    before: &[ClassId],
+    now: &[ClassId],
+    moves: &Moves,
+    population: &Population,
+) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
+    let is_in = |classes: &[ClassId], standing: &Standing| {
+        let class = standing.class();
+        class.is_some_and(|class| classes.binary_search(&class).is_ok())
+    };
+    let (mut added, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for (&address, (was, is)) in moves {
+        match (is_in(before, was), is_in(now, is)) {
+            (false, true) => added.insert(address),
+            (true, false) => removed.insert(address),
+            _ => continue,
+        };
+    }
+    let stayed = |class: &ClassId| {
+        let addresses = population.addresses(*class);
+        addresses.filter(|address| !moves.contains_key(address))
+    };
+    if before != now {
+        added.extend(beyond(now, before).flat_map(stayed));
+        removed.extend(beyond(before, now).flat_map(stayed));
+    }
+    (added, removed)
+}
+
+/// The classes of one sorted list that are not in the other.
+fn beyond<'c>(classes: &'c [ClassId], others: &'c [ClassId]) -> impl Iterator<Item = &'c ClassId> {
+    classes
+        .iter()
+        .filter(|class| others.binary_search(class).is_err())
+}

@@ -1,0 +1,308 @@
+//! The law of the incremental engine: after any sequence of events its graph is the one that a compiler makes from
+//! scratch, and what it says to have changed is what changed.
+
+use policy_core::incremental::{
+    Changes, Engine, Event, Footprint, NodeState, PermissionChange, PermissionKey, PermissionPeers,
+};
+use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows};
+use policy_core::{Cluster, Direction, Pod, PolicyId, RuleGraph};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+const NODES: [&str; 2] = ["node-a", "node-b"];
+
+/// Events that make one cluster of another one, with as much noise as `rng` likes: in any order, objects of third
+/// clusters in between, objects taken away and put back.
+fn way(from: &Cluster, to: &Cluster, detour: &Cluster, rng: &mut Rng) -> Vec<Event> {
+    let mut first = departures(from, detour);
+    first.extend(arrivals(detour).into_iter().filter(|_| rng.chance(40)));
+    rng.shuffle(&mut first);
+    let mut second = departures(from, to);
+    second.extend(departures(detour, to));
+    second.extend(arrivals(to));
+    rng.shuffle(&mut second);
+    first.into_iter().chain(second).collect()
+}
+
+/// An event for every object of a cluster.
+fn arrivals(cluster: &Cluster) -> Vec<Event> {
+    let namespaces = cluster.namespaces().iter();
+    let namespaces =
+        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let nodes = cluster.nodes().values().cloned().map(Event::Node);
+    let pods = cluster.pods().values();
+    let pods = pods.map(|pod| Event::Pod(Pod::clone(pod)));
+    let policies = cluster.policies().values();
+    let policies = policies.map(|policy| Event::Policy(policy.as_ref().clone()));
+    namespaces
+        .chain(nodes)
+        .chain(pods)
+        .chain(policies)
+        .collect()
+}
+
+/// An event for every object of a cluster that another one has not.
+fn departures(cluster: &Cluster, other: &Cluster) -> Vec<Event> {
+    let namespaces = cluster.namespaces().keys();
+    let namespaces = namespaces.filter(|name| !other.namespaces().contains_key(*name));
+    let nodes = cluster.nodes().keys();
+    let nodes = nodes.filter(|name| !other.nodes().contains_key(*name));
+    let pods = cluster.pods().keys();
+    let pods = pods.filter(|id| !other.pods().contains_key(id));
+    let policies = cluster.policies().keys();
+    let policies = policies.filter(|id| !other.policies().contains_key(id));
+    let namespaces = namespaces.cloned().map(Event::NamespaceGone);
+    let nodes = nodes.cloned().map(Event::NodeGone);
+    let pods = pods.cloned().map(Event::PodGone);
+    let policies = policies.cloned().map(Event::PolicyGone);
+    namespaces
+        .chain(nodes)
+        .chain(pods)
+        .chain(policies)
+        .collect()
+}
+
+/// What a node does about one address, without the numbers of classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Treatment {
+    isolated: BTreeSet<Direction>,
+    isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    permissions: BTreeMap<PermissionKey, PermissionPeers>,
+}
+
+type Treatments = BTreeMap<IpAddr, Treatment>;
+
+fn of_state(state: &NodeState) -> Treatments {
+    let mut treatments = Treatments::new();
+    for subject in state.subjects.values() {
+        for &address in &subject.addresses {
+            let treatment = Treatment {
+                isolated: subject.isolated_by.keys().copied().collect(),
+                isolated_by: subject.isolated_by.clone(),
+                permissions: subject.permissions.clone(),
+            };
+            let earlier = treatments.insert(address, treatment);
+            assert_eq!(earlier, None, "{address} is in two subject classes");
+        }
+    }
+    treatments
+}
+
+fn of_graph(whole: &RuleGraph, minimal: &RuleGraph, node: &str) -> Treatments {
+    let mut treatments = Treatments::new();
+    for subject in minimal.subjects() {
+        let mut permissions = BTreeMap::new();
+        for direction in Direction::ALL {
+            for permission in subject.permissions(direction) {
+                let key = PermissionKey {
+                    direction,
+                    everyone: permission.is_for_everyone(),
+                    ports: Arc::new(permission.ports().clone()),
+                };
+                let pods = permission.pods();
+                let peers = PermissionPeers {
+                    blocks: Arc::new(permission.blocks().clone()),
+                    addresses: pods.flat_map(|(_, addresses)| addresses).collect(),
+                };
+                assert!(permissions.insert(key, peers).is_none());
+            }
+        }
+        let isolated = Direction::ALL.into_iter();
+        let isolated = isolated.filter(|&direction| subject.is_isolated(direction));
+        let treatment = Treatment {
+            isolated: isolated.collect(),
+            isolated_by: BTreeMap::new(),
+            permissions,
+        };
+        for pod in subject.pods() {
+            if pod.node.as_deref() == Some(node) {
+                let addresses = minimal.addresses(pod).into_iter();
+                treatments.extend(addresses.map(|address| (address, treatment.clone())));
+            }
+        }
+    }
+    // Minimizing merges classes that different policies isolate; the whole graph tells whose policies are whose.
+    for subject in whole.subjects() {
+        for address in subject.pods().iter().flat_map(|pod| whole.addresses(pod)) {
+            let Some(treatment) = treatments.get_mut(&address) else {
+                continue;
+            };
+            for &direction in &treatment.isolated {
+                let policies = subject.policies(direction).into_iter().cloned();
+                treatment.isolated_by.insert(direction, policies.collect());
+            }
+        }
+    }
+    treatments
+}
+
+/// Takes changes over, and makes sure that each of them is one.
+fn take(state: &mut NodeState, changes: &Changes) {
+    for id in &changes.vanished {
+        assert!(state.subjects.contains_key(id), "{id:?} vanished before");
+        assert!(!changes.subjects.contains_key(id));
+    }
+    for (id, change) in &changes.subjects {
+        let before = state.subjects.get(id);
+        assert_eq!(change.appeared, before.is_none(), "{id:?}");
+        let before = before.cloned().unwrap_or_default();
+        assert!(before.addresses.is_disjoint(&change.added));
+        assert!(before.addresses.is_superset(&change.removed));
+        for (direction, policies) in &change.isolated_by {
+            let earlier = before.isolated_by.get(direction).cloned();
+            assert_ne!(&earlier.unwrap_or_default(), policies);
+        }
+        for (key, change) in &change.permissions {
+            let before = before.permissions.get(key);
+            match change {
+                PermissionChange::Appeared(_) => assert_eq!(before, None),
+                PermissionChange::Vanished => assert!(before.is_some()),
+                PermissionChange::Changed {
+                    blocks,
+                    added,
+                    removed,
+                } => {
+                    let before = before.expect("a changed permission was there");
+                    assert_ne!(blocks.as_ref(), Some(&before.blocks));
+                    assert!(before.addresses.is_disjoint(added));
+                    assert!(before.addresses.is_superset(removed));
+                    assert!(blocks.is_some() || !added.is_empty() || !removed.is_empty());
+                }
+            }
+        }
+        let mut after = NodeState::default();
+        after.subjects.insert(*id, before.clone());
+        let lone = Changes {
+            subjects: BTreeMap::from([(*id, change.clone())]),
+            ..Changes::default()
+        };
+        after.take(&lone);
+        assert!(change.appeared || after.subjects[id] != before, "{id:?}");
+    }
+    for (address, claimants) in &changes.contested {
+        assert_ne!(state.contested.get(address), claimants.as_ref());
+    }
+    state.take(changes);
+}
+
+/// Compares the engine and the state that its changes made with a graph made from scratch.
+fn check(engine: &Engine, state: &NodeState, node: &str, context: &str) {
+    let cluster = engine.cluster();
+    let whole = RuleGraph::compile_node(&cluster, node);
+    let minimal = whole.minimize();
+    assert_eq!(
+        engine.graph().to_string(),
+        minimal.to_string(),
+        "{context}: the graph"
+    );
+    assert_eq!(
+        of_state(state),
+        of_graph(&whole, &minimal, node),
+        "{context}: what the changes made"
+    );
+    let contested: BTreeMap<_, _> = minimal
+        .contested()
+        .filter(|(_, pods)| pods.iter().any(|pod| pod.node.as_deref() == Some(node)))
+        .map(|(address, pods)| (address, pods.iter().map(|pod| pod.id.clone()).collect()))
+        .collect();
+    assert_eq!(state.contested, contested, "{context}: contested addresses");
+}
+
+fn same_objects(left: &Cluster, right: &Cluster) {
+    assert_eq!(left.nodes(), right.nodes());
+    assert_eq!(left.pods(), right.pods());
+    assert_eq!(left.policies(), right.policies());
+    assert_eq!(left.namespaces(), right.namespaces());
+}
+
+fn clusters(seed: u64, size: Size) -> [Objects; 3] {
+    [0, 1000, 2000].map(|base| random_cluster(base + seed, size))
+}
+
+/// Sizes, and how many ways are tried.
+const RUNS: [(Size, u64); 2] = [(Size::SMALL, 150), (Size::MEDIUM, 20)];
+
+fn every_way(run: impl Fn(u64, [Objects; 3], Rng)) {
+    for (size, seeds) in RUNS {
+        for seed in 0..seeds {
+            run(seed, clusters(seed, size), Rng::new(seed));
+        }
+    }
+}
+
+#[test]
+fn after_every_event_the_graph_is_the_one_compiled_from_scratch() {
+    every_way(|seed, [from, to, detour], mut rng| {
+        let [from, target, detour] = [&from, &to, &detour].map(Objects::cluster);
+        let node = *rng.pick(&NODES);
+        let mut engine = Engine::new(node);
+        let mut state = NodeState::default();
+        let events = way(&Cluster::default(), &from, &detour, &mut rng);
+        let events: Vec<Event> = events
+            .into_iter()
+            .chain(way(&from, &target, &detour, &mut rng))
+            .collect();
+        for (number, event) in events.into_iter().enumerate() {
+            let context = format!("seed {seed}, event {number}: {event:?}");
+            let before = state.clone();
+            let changes = engine.apply([event.clone()]);
+            take(&mut state, &changes);
+            assert_eq!(changes.is_empty(), state == before, "{context}");
+            check(&engine, &state, node, &context);
+            let again = engine.apply([event]);
+            assert!(again.is_empty(), "{context}: the same again");
+        }
+        same_objects(&engine.cluster(), &target);
+        let (engine, compiled) = (engine.graph(), RuleGraph::compile_node(&target, node));
+        let compiled = compiled.minimize();
+        for flow in random_flows(&to, seed, 60) {
+            assert_eq!(
+                engine.evaluate(&flow),
+                compiled.evaluate(&flow),
+                "seed {seed}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_worth_its_events() {
+    every_way(|seed, [from, to, detour], mut rng| {
+        let [from, to, detour] = [&from, &to, &detour].map(Objects::cluster);
+        let node = *rng.pick(&NODES);
+        let (mut engine, mut lone) = (Engine::new(node), Engine::new(node));
+        let (mut state, mut lone_state) = (NodeState::default(), NodeState::default());
+        let mut events = way(&Cluster::default(), &from, &detour, &mut rng);
+        events.extend(way(&from, &to, &detour, &mut rng));
+        let mut rest = events.as_slice();
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(1 + rng.below(rest.len().min(25)));
+            take(&mut state, &engine.apply(batch.iter().cloned()));
+            for event in batch {
+                take(&mut lone_state, &lone.apply([event.clone()]));
+            }
+            check(&engine, &state, node, &format!("seed {seed}"));
+            assert_eq!(of_state(&state), of_state(&lone_state), "seed {seed}");
+            rest = others;
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_when_everything_is_gone() {
+    every_way(|seed, [from, to, detour], mut rng| {
+        let [from, to, detour] = [&from, &to, &detour].map(Objects::cluster);
+        let mut engine = Engine::new("node-a");
+        let mut state = NodeState::default();
+        let mut events = way(&Cluster::default(), &from, &detour, &mut rng);
+        events.extend(way(&from, &to, &detour, &mut rng));
+        events.extend(way(&to, &Cluster::default(), &detour, &mut rng));
+        for event in events {
+            take(&mut state, &engine.apply([event]));
+        }
+        assert_eq!(engine.footprint(), Footprint::default(), "seed {seed}");
+        assert_eq!(state, NodeState::default(), "seed {seed}");
+        assert_eq!(engine.graph().to_string(), "");
+    });
+}
