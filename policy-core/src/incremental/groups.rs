@@ -1,7 +1,8 @@
 //! Policies of one namespace with one `podSelector`, as groups, and which of them select pods of the node.
 
+use super::namespaces::NamespaceNumber;
 use super::peer_sets::{GroupNumber, PeerSets, SetKey, SetNumber};
-use super::population::{NamespaceNumber, Population};
+use super::population::Population;
 use super::selector_index::SelectorIndex;
 use super::slab::Slab;
 use crate::directory::Scope;
@@ -95,7 +96,9 @@ impl Groups {
     /// Finds anew the groups that select a class; gives those that it entered or left.
     pub(super) fn select(&mut self, class: ClassId, population: &Population) -> Vec<GroupNumber> {
         let entry = &population.classes[class].key;
-        let is_local = population.namespaces[entry.namespace]
+        let is_local = population
+            .namespaces
+            .get(entry.namespace)
             .local
             .contains(&class);
         let index = self.by_namespace.get(&entry.namespace);

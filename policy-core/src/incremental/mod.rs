@@ -6,9 +6,11 @@
 //! permissions stay as they are and the addresses are passed on; where classes or policies did, a subject class is
 //! resolved and minimized anew, by the code that makes whole graphs.
 
+mod addresses;
 mod changes;
 mod graph;
 mod groups;
+mod namespaces;
 mod peer_sets;
 mod permissions;
 mod population;
@@ -27,8 +29,9 @@ use crate::inventory::ClassId;
 use crate::labels::Labels;
 use crate::policy::{Policy, PolicyId};
 use groups::Groups;
+use namespaces::NamespaceNumber;
 use peer_sets::{GroupNumber, PeerSets, SetNumber};
-use population::{NamespaceNumber, Population, Standing};
+use population::{Population, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -171,7 +174,7 @@ impl Engine {
     /// The cluster as the events left it. Costs a pass over all objects.
     pub fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::default();
-        for (_, namespace) in self.population.namespaces.iter() {
+        for namespace in self.population.namespaces.iter() {
             cluster.insert_namespace(&namespace.name, &namespace.labels);
         }
         for node in self.nodes.values() {
@@ -187,17 +190,17 @@ impl Engine {
     }
 
     fn set_namespace(&mut self, name: &Arc<str>, labels: Option<&Labels>, batch: &mut Batch) {
-        let number = match (self.population.namespace_number(name), labels) {
-            (Some(number), _) => number,
-            (None, Some(_)) => self.population.namespace(name),
-            (None, None) => return,
+        let namespaces = &mut self.population.namespaces;
+        let number = match labels {
+            Some(_) => Some(namespaces.define(name)),
+            None => namespaces.undefine(name),
         };
-        self.population.namespaces[number].is_defined = labels.is_some();
+        let Some(number) = number else { return };
         batch.namespaces.insert(number);
         let labels = labels.cloned().unwrap_or_default();
         let labels = labels.with(NAMESPACE_NAME_LABEL, name);
-        if labels != self.population.namespaces[number].labels {
-            let before = self.population.relabel(number, &labels);
+        if labels != namespaces.get(number).labels {
+            let before = namespaces.relabel(number, &labels);
             let changed = self.sets.relabel(number, &before, &self.population);
             batch.sets.extend(changed);
         }
@@ -217,7 +220,7 @@ impl Engine {
         let moved = self.population.set_pod(id, pod);
         batch
             .namespaces
-            .extend(self.population.namespace_number(&id.namespace));
+            .extend(self.population.namespaces.number(&id.namespace));
         batch.classes.extend(moved.local);
         batch.emptied.extend(moved.emptied);
         if let Some(class) = moved.created {
@@ -235,12 +238,12 @@ impl Engine {
             batch.groups.insert(group);
             let group = self.groups.group(group);
             batch.classes.extend(&group.classes);
-            self.population.unmention(group.namespace);
+            self.population.namespaces.unmention(group.namespace);
             batch.namespaces.insert(group.namespace);
         }
         if let Some(policy) = policy {
-            let namespace = self.population.mention(&id.namespace);
-            let local = &self.population.namespaces[namespace].local;
+            let namespace = self.population.namespaces.mention(&id.namespace);
+            let local = &self.population.namespaces.get(namespace).local;
             let labels = |class: &ClassId| &self.population.classes[*class].key.labels;
             let selected = local
                 .iter()
@@ -281,7 +284,7 @@ impl Engine {
             self.groups.drop_empty(group);
         }
         for &namespace in &batch.namespaces {
-            self.population.drop_unused(namespace);
+            self.population.namespaces.drop_unused(namespace);
         }
         changes
     }

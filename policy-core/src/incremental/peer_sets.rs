@@ -1,6 +1,7 @@
 //! The pods that peers mean: for each distinct peer of the node's policies, its classes, kept by events.
 
-use super::population::{NamespaceNumber, Population};
+use super::namespaces::NamespaceNumber;
+use super::population::Population;
 use super::selector_index::{SelectorIndex, is_demanding};
 use super::slab::Slab;
 use crate::directory::Scope;
@@ -40,7 +41,7 @@ impl SetKey {
         match self {
             Self::Own(namespace, pods) => *namespace == key.namespace && pods.matches(&key.labels),
             Self::Matching(namespaces, pods) => {
-                let namespace = &population.namespaces[key.namespace];
+                let namespace = population.namespaces.get(key.namespace);
                 pods.matches(&key.labels) && namespaces.matches(&namespace.labels)
             }
             Self::Bearers(names) => names.iter().any(|(protocol, name)| {
@@ -172,7 +173,7 @@ impl PeerSets {
     /// Puts a new class into the sets that it belongs to; gives these.
     pub(super) fn add_class(&mut self, class: ClassId, population: &Population) -> Vec<SetNumber> {
         let key = &population.classes[class].key;
-        let namespace = &population.namespaces[key.namespace].labels;
+        let namespace = &population.namespaces.get(key.namespace).labels;
         let own = self.own.get(&key.namespace);
         let own = own
             .into_iter()
@@ -215,7 +216,7 @@ impl PeerSets {
         before: &Labels,
         population: &Population,
     ) -> Vec<SetNumber> {
-        let now = &population.namespaces[namespace];
+        let now = population.namespaces.get(namespace);
         let candidates: BTreeSet<SetNumber> = self
             .by_namespace
             .candidates(before)

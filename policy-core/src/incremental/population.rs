@@ -3,9 +3,11 @@
 //! The counterpart of the inventory, kept by events. An emptied class stays until the end of the batch, so that its
 //! number means the same before and after.
 
+use super::addresses::{Addresses, Claim};
+use super::namespaces::{NamespaceNumber, Namespaces};
 use super::postings::{Postings, size};
 use super::slab::Slab;
-use crate::cluster::{ContainerPort, NAMESPACE_NAME_LABEL, Pod, PodId};
+use crate::cluster::{ContainerPort, Pod, PodId};
 use crate::directory::Scope;
 use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
@@ -13,43 +15,24 @@ use crate::labels::Labels;
 use crate::resolve::PortName;
 use crate::selector::Selector;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The number of a pod.
 pub(super) type PodNumber = u32;
-/// The number of a namespace.
-pub(super) type NamespaceNumber = u32;
-
 /// Namespaces, pods, classes and addresses.
 #[derive(Debug)]
 pub(super) struct Population {
     node: Arc<str>,
-    pub(super) namespaces: Slab<Namespace>,
-    namespace_numbers: FxHashMap<Arc<str>, NamespaceNumber>,
-    namespace_labels: Postings,
+    pub(super) namespaces: Namespaces,
     pods: Slab<PodEntry>,
     pod_numbers: FxHashMap<PodId, PodNumber>,
     pub(super) classes: Slab<Class>,
     class_numbers: FxHashMap<Arc<ClassKey>, ClassId>,
     class_labels: Postings,
     bearers: FxHashMap<PortName, BTreeSet<ClassId>>,
-    /// For each address, the pods that claim it.
-    claims: BTreeMap<IpAddr, Vec<PodNumber>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Namespace {
-    pub(super) name: Arc<str>,
-    pub(super) labels: Labels,
-    /// Whether there is a Namespace object.
-    pub(super) is_defined: bool,
-    /// How many pods and policies are in it.
-    mentions: usize,
-    pub(super) classes: BTreeSet<ClassId>,
-    /// The classes of pods on the node.
-    pub(super) local: BTreeSet<ClassId>,
+    addresses: Addresses,
 }
 
 #[derive(Debug)]
@@ -134,16 +117,14 @@ impl Population {
     pub(super) fn new(node: &str) -> Self {
         Self {
             node: node.into(),
-            namespaces: Slab::default(),
-            namespace_numbers: FxHashMap::default(),
-            namespace_labels: Postings::default(),
+            namespaces: Namespaces::default(),
             pods: Slab::default(),
             pod_numbers: FxHashMap::default(),
             classes: Slab::default(),
             class_numbers: FxHashMap::default(),
             class_labels: Postings::default(),
             bearers: FxHashMap::default(),
-            claims: BTreeMap::new(),
+            addresses: Addresses::default(),
         }
     }
 
@@ -154,10 +135,6 @@ impl Population {
 
     pub(super) fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.pods.iter().map(|(_, entry)| &entry.pod)
-    }
-
-    pub(super) fn namespace_number(&self, name: &str) -> Option<NamespaceNumber> {
-        self.namespace_numbers.get(name).copied()
     }
 
     /// Puts a pod in, replaces it, or takes it out.
@@ -173,7 +150,7 @@ impl Population {
                 self.join(number, namespace, pod, &mut moved);
             }
             (None, Some(pod)) => {
-                let namespace = self.mention(&pod.id.namespace);
+                let namespace = self.namespaces.mention(&pod.id.namespace);
                 let entry = PodEntry {
                     pod: Arc::new(pod.clone()),
                     namespace,
@@ -186,7 +163,7 @@ impl Population {
             (Some(number), None) => {
                 self.pod_numbers.remove(id);
                 if let Some(entry) = self.pods.remove(number) {
-                    self.unmention(entry.namespace);
+                    self.namespaces.unmention(entry.namespace);
                 }
             }
             (None, None) => {}
@@ -197,13 +174,8 @@ impl Population {
     fn leave(&mut self, number: PodNumber, moved: &mut Moved) {
         let entry = &mut self.pods[number];
         let Some(id) = entry.class.take() else { return };
-        for address in &entry.pod.addresses {
-            if let Some(claimants) = self.claims.get_mut(address) {
-                claimants.retain(|&claimant| claimant != number);
-                if claimants.is_empty() {
-                    self.claims.remove(address);
-                }
-            }
+        for &address in &entry.pod.addresses {
+            self.addresses.release(address, number);
         }
         let class = &mut self.classes[id];
         class.pods.remove(&number);
@@ -213,7 +185,8 @@ impl Population {
         if class.local.remove(&number) {
             moved.local.push(id);
             if class.local.is_empty() {
-                self.namespaces[class.key.namespace].local.remove(&id);
+                let namespace = self.namespaces.get_mut(class.key.namespace);
+                namespace.local.remove(&id);
             }
         }
     }
@@ -240,16 +213,20 @@ impl Population {
         // The pods of a class share their labels' memory.
         pod.labels = class.key.labels.clone();
         class.pods.insert(number);
-        if pod.node.as_ref() == Some(&self.node) {
+        let is_local = pod.node.as_ref() == Some(&self.node);
+        if is_local {
             class.local.insert(number);
-            self.namespaces[namespace].local.insert(id);
+            self.namespaces.get_mut(namespace).local.insert(id);
             moved.local.push(id);
         }
+        let claim = Claim {
+            pod: number,
+            class: id,
+            is_local,
+            is_terminating: pod.terminating,
+        };
         for &address in &pod.addresses {
-            let claimants = self.claims.entry(address).or_default();
-            if !claimants.contains(&number) {
-                claimants.push(number);
-            }
+            self.addresses.claim(address, claim);
         }
         self.pods[number] = PodEntry {
             pod: Arc::new(pod),
@@ -269,7 +246,8 @@ impl Population {
             local: BTreeSet::new(),
         });
         self.class_labels.insert(&key.labels, id);
-        self.namespaces[key.namespace].classes.insert(id);
+        let namespace = self.namespaces.get_mut(key.namespace);
+        namespace.classes.insert(id);
         for name in port_names(&key.ports) {
             self.bearers.entry(name).or_default().insert(id);
         }
@@ -286,7 +264,8 @@ impl Population {
     pub(super) fn retire(&mut self, id: ClassId) {
         let key = self.classes[id].key.clone();
         self.class_labels.remove(&key.labels, id);
-        self.namespaces[key.namespace].classes.remove(&id);
+        let namespace = self.namespaces.get_mut(key.namespace);
+        namespace.classes.remove(&id);
         for name in port_names(&key.ports) {
             if let Some(classes) = self.bearers.get_mut(&name) {
                 classes.remove(&id);
@@ -300,36 +279,21 @@ impl Population {
 
     /// Whose `address` is.
     pub(super) fn standing(&self, address: IpAddr) -> Standing {
-        let Some(claimants) = self.claims.get(&address) else {
+        if let Some(owner) = self.addresses.owner(address) {
+            return Standing::Owned {
+                class: owner.class,
+                is_local: owner.is_local,
+            };
+        }
+        let claims = self.addresses.claims(address);
+        if claims.is_empty() {
             return Standing::NoPod;
-        };
-        let is_local = |&pod: &PodNumber| self.pods[pod].pod.node.as_ref() == Some(&self.node);
-        if let Some(owner) = self.owner_among(claimants) {
-            let class = self.pods[owner].class;
-            let is_local = is_local(&owner);
-            return class.map_or(Standing::NoPod, |class| Standing::Owned { class, is_local });
         }
-        let mut pods: Vec<PodId> = claimants
-            .iter()
-            .map(|&pod| self.pods[pod].pod.id.clone())
-            .collect();
+        let pods = claims.iter().map(|claim| &self.pods[claim.pod].pod.id);
+        let mut pods: Vec<PodId> = pods.cloned().collect();
         pods.sort_unstable();
-        let is_local = claimants.iter().any(is_local);
+        let is_local = claims.iter().any(|claim| claim.is_local);
         Standing::Contested { pods, is_local }
-    }
-
-    /// The owner of an address, when its claimants leave just one possibility.
-    fn owner_among(&self, claimants: &[PodNumber]) -> Option<PodNumber> {
-        if let [only] = claimants {
-            return Some(*only);
-        }
-        let mut staying = claimants
-            .iter()
-            .filter(|&&pod| !self.pods[pod].pod.terminating);
-        match (staying.next(), staying.next()) {
-            (Some(&owner), None) => Some(owner),
-            _ => None,
-        }
     }
 
     /// The addresses that are one pod's alone, of a class's pods.
@@ -345,7 +309,11 @@ impl Population {
     fn owned<'p>(&'p self, pods: &'p BTreeSet<PodNumber>) -> impl Iterator<Item = IpAddr> + 'p {
         pods.iter().flat_map(move |&pod| {
             let addresses = self.pods[pod].pod.addresses.iter().copied();
-            addresses.filter(move |address| self.owner_among(&self.claims[address]) == Some(pod))
+            let is_owner = move |address: &IpAddr| {
+                let owner = self.addresses.owner(*address);
+                owner.is_some_and(|owner| owner.pod == pod)
+            };
+            addresses.filter(is_owner)
         })
     }
 
@@ -357,15 +325,7 @@ impl Population {
 
     /// The addresses in `block` that are one pod's, with that pod's class.
     pub(super) fn pods_within(&self, block: &IpSet) -> Vec<(IpAddr, ClassId)> {
-        let within = block
-            .ranges()
-            .flat_map(|(first, last)| self.claims.range(first..=last));
-        within
-            .filter_map(|(&address, claimants)| {
-                let owner = self.owner_among(claimants)?;
-                Some((address, self.pods[owner].class?))
-            })
-            .collect()
+        self.addresses.within(block).collect()
     }
 
     /// The classes that a peer's selectors match, in ascending order: by going through the namespaces, or through
@@ -374,11 +334,11 @@ impl Population {
         let labelled = self.class_labels.narrowest(pods);
         let namespaces: Vec<NamespaceNumber> = match scope {
             Scope::One(namespace) => vec![namespace],
-            Scope::Matching(selector) => self.matching_namespaces(selector),
+            Scope::Matching(selector) => self.namespaces.select(selector),
         };
         let inside = namespaces
             .iter()
-            .map(|&number| self.namespaces[number].classes.len());
+            .map(|&number| self.namespaces.get(number).classes.len());
         let inside: usize = inside.sum();
         let is_match = |class: &ClassId| pods.matches(&self.classes[*class].key.labels);
         let mut found: Vec<ClassId> = match labelled {
@@ -393,23 +353,10 @@ impl Population {
             _ => {
                 let classes = namespaces
                     .iter()
-                    .flat_map(|&number| &self.namespaces[number].classes);
+                    .flat_map(|&number| &self.namespaces.get(number).classes);
                 classes.copied().filter(is_match).collect()
             }
         };
-        found.sort_unstable();
-        found
-    }
-
-    fn matching_namespaces(&self, selector: &Selector) -> Vec<NamespaceNumber> {
-        let demanded = self.namespace_labels.narrowest(selector);
-        let candidates: Vec<NamespaceNumber> = demanded.map_or_else(
-            || self.namespaces.iter().map(|(number, _)| number).collect(),
-            |lists| lists.into_iter().flatten().copied().collect(),
-        );
-        let is_match =
-            |number: &NamespaceNumber| selector.matches(&self.namespaces[*number].labels);
-        let mut found: Vec<NamespaceNumber> = candidates.into_iter().filter(is_match).collect();
         found.sort_unstable();
         found
     }
@@ -420,67 +367,16 @@ impl Population {
         bearers.flatten().copied().collect()
     }
 
-    /// One more pod or policy is in the namespace, which exists from now on.
-    pub(super) fn mention(&mut self, name: &Arc<str>) -> NamespaceNumber {
-        let number = self.namespace(name);
-        self.namespaces[number].mentions += 1;
-        number
-    }
-
-    /// One pod or policy less.
-    pub(super) fn unmention(&mut self, number: NamespaceNumber) {
-        self.namespaces[number].mentions -= 1;
-    }
-
-    /// The number of a namespace, which comes to exist with its name label alone unless it does already.
-    pub(super) fn namespace(&mut self, name: &Arc<str>) -> NamespaceNumber {
-        if let Some(&number) = self.namespace_numbers.get(name) {
-            return number;
-        }
-        let labels = Labels::default().with(NAMESPACE_NAME_LABEL, name);
-        let number = self.namespaces.insert(Namespace {
-            name: name.clone(),
-            labels: labels.clone(),
-            is_defined: false,
-            mentions: 0,
-            classes: BTreeSet::new(),
-            local: BTreeSet::new(),
-        });
-        self.namespace_labels.insert(&labels, number);
-        self.namespace_numbers.insert(name.clone(), number);
-        number
-    }
-
-    /// Gives a namespace labels; gives those that it had.
-    pub(super) fn relabel(&mut self, number: NamespaceNumber, labels: &Labels) -> Labels {
-        let before = std::mem::replace(&mut self.namespaces[number].labels, labels.clone());
-        self.namespace_labels.remove(&before, number);
-        self.namespace_labels.insert(labels, number);
-        before
-    }
-
-    /// Forgets a namespace that nobody defines and nothing is in.
-    pub(super) fn drop_unused(&mut self, number: NamespaceNumber) {
-        let namespace = &self.namespaces[number];
-        if namespace.is_defined || namespace.mentions > 0 {
-            return;
-        }
-        self.namespace_labels.remove(&namespace.labels, number);
-        self.namespace_numbers.remove(&namespace.name);
-        self.namespaces.remove(number);
-    }
-
     /// The numbers of namespaces, pods, classes, and entries of indexes.
     pub(super) fn counts(&self) -> [usize; 4] {
-        let indexes = self.namespace_numbers.len()
+        let [namespaces, names] = self.namespaces.counts();
+        let indexes = names
             + self.pod_numbers.len()
             + self.class_numbers.len()
+            + self.class_labels.len()
             + self.bearers.len()
-            + self.claims.len()
-            + usize::from(!self.namespace_labels.is_empty())
-            + usize::from(!self.class_labels.is_empty());
-        let counts = [self.namespaces.len(), self.pods.len(), self.classes.len()];
-        [counts[0], counts[1], counts[2], indexes]
+            + self.addresses.len();
+        [namespaces, self.pods.len(), self.classes.len(), indexes]
     }
 }
 

@@ -56,8 +56,9 @@ impl Postings {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// How many keys anything carries.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
