@@ -36,7 +36,8 @@ pub(super) struct Group {
     pub(super) policies: BTreeMap<PolicyId, Arc<Policy>>,
     /// The classes of pods on the node that it selects.
     pub(super) classes: BTreeSet<ClassId>,
-    /// The peer sets that it uses while it selects any.
+    /// Whether it uses the peer sets that its policies need, as it does while it selects any.
+    is_active: bool,
     sets: BTreeSet<SetNumber>,
 }
 
@@ -74,6 +75,7 @@ impl Groups {
                 subjects: policy.subjects.clone(),
                 policies: BTreeMap::new(),
                 classes: BTreeSet::new(),
+                is_active: false,
                 sets: BTreeSet::new(),
             });
             let index = self.by_namespace.entry(namespace).or_default();
@@ -125,16 +127,22 @@ impl Groups {
         changed
     }
 
-    /// Lets a group use the peer sets that its policies need now, if it selects any pod of the node.
+    /// Lets a group use the peer sets that its policies need now, if it selects any pod of the node. Nothing is to do
+    /// where it did before, unless its policies have changed.
     pub(super) fn refresh(
         &mut self,
         number: GroupNumber,
+        has_changed: bool,
         sets: &mut PeerSets,
         population: &Population,
     ) {
         let group = &mut self.by_number[number];
+        let was_active = std::mem::replace(&mut group.is_active, !group.classes.is_empty());
+        if group.is_active == was_active && !has_changed {
+            return;
+        }
         let mut needs = Needs::default();
-        if !group.classes.is_empty() {
+        if group.is_active {
             for policy in group.policies.values() {
                 needs.add(policy, group.namespace);
             }

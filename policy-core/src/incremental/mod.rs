@@ -267,7 +267,9 @@ impl Engine {
             self.population.retire(class);
         }
         for &group in &regrouped {
-            self.groups.refresh(group, &mut self.sets, &self.population);
+            let has_changed = batch.groups.contains(&group);
+            self.groups
+                .refresh(group, has_changed, &mut self.sets, &self.population);
         }
         let moves: Moves = batch
             .addresses

@@ -35,7 +35,8 @@ pub(super) struct Permission {
     pub(super) sets: Vec<Arc<[ClassId]>>,
     /// The classes of all sets, in ascending order.
     pub(super) classes: Vec<ClassId>,
-    pub(super) sources: BTreeSet<Source>,
+    /// Where it comes from, sorted.
+    pub(super) sources: Vec<Source>,
 }
 
 impl Permissions {
@@ -74,6 +75,15 @@ impl Permissions {
         }
         Self { policies, by_key }
     }
+
+    /// Whether the very same policies isolate the class.
+    pub(super) fn is_by_the_same_policies(&self, other: &Self) -> bool {
+        let pairs = self.policies.iter().zip(&other.policies);
+        self.policies.len() == other.policies.len()
+            && pairs
+                .into_iter()
+                .all(|(one, other)| Arc::ptr_eq(one, other))
+    }
 }
 
 fn index(position: usize) -> PolicyIndex {
@@ -106,15 +116,16 @@ fn minimal(
         let mut classes: Vec<ClassId> = sets.iter().flat_map(|set| set.iter()).copied().collect();
         classes.sort_unstable();
         classes.dedup();
-        let sources = edge
-            .grants
-            .iter()
-            .flat_map(|&grant| provenance.sources(grant));
+        let grants = edge.grants.iter();
+        let sources = grants.flat_map(|&grant| provenance.sources(grant));
+        let mut sources: Vec<Source> = sources.copied().collect();
+        sources.sort_unstable();
+        sources.dedup();
         let permission = Permission {
             blocks: edge.peers.blocks.clone(),
             sets,
             classes,
-            sources: sources.copied().collect(),
+            sources,
         };
         let key = PermissionKey {
             direction,

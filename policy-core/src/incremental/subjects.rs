@@ -205,11 +205,12 @@ impl Subject {
         if affected.remade.contains(&id) {
             let now = Permissions::new(&self.key, tables.groups, tables.sets, population);
             change.permissions = compare(&self.permissions, &now, moves, population);
-            self.permissions = now;
-            for direction in Direction::ALL {
-                change
-                    .isolated_by
-                    .extend(self.isolate(direction).map(|now| (direction, now)));
+            let before = std::mem::replace(&mut self.permissions, now);
+            if !before.is_by_the_same_policies(&self.permissions) {
+                let isolated = Direction::ALL
+                    .into_iter()
+                    .filter_map(|direction| Some((direction, self.isolate(direction)?)));
+                change.isolated_by = isolated.collect();
             }
         } else {
             let changed = self
@@ -316,7 +317,9 @@ fn difference(
 
 /// The classes of one sorted list that are not in the other.
 fn beyond<'c>(classes: &'c [ClassId], others: &'c [ClassId]) -> impl Iterator<Item = &'c ClassId> {
-    classes
-        .iter()
-        .filter(|class| others.binary_search(class).is_err())
+    let mut others = others.iter().peekable();
+    classes.iter().filter(move |class| {
+        while others.next_if(|other| other < class).is_some() {}
+        others.peek() != Some(class)
+    })
 }
