@@ -9,7 +9,10 @@ use nft_backend::element::{PeerPorts, ProtocolPorts};
 use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
+pub(crate) mod case;
+pub(crate) mod judge;
 pub(crate) mod netns;
+pub(crate) mod places;
 
 /// Two local pods and two policies, in both families:
 ///
