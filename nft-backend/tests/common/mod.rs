@@ -13,6 +13,7 @@ pub(crate) mod case;
 pub(crate) mod judge;
 pub(crate) mod netns;
 pub(crate) mod places;
+pub(crate) mod wire;
 
 /// Two local pods and two policies, in both families:
 ///
