@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use policy_core::FlowPort;
 
 use crate::port;
-use crate::report::{Color, findings, matrix};
+use crate::report::{Color, findings, matrix, ruleset};
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub enum Command {
     Matrix(Matrix),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
+    /// Print the nftables ruleset of a node.
+    Render(Render),
 }
 
 /// How answers are printed.
@@ -124,4 +126,18 @@ pub struct Test {
     /// How to print the results.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The node whose pods the ruleset protects.
+    #[arg(long)]
+    pub node: String,
+    /// How to print the ruleset.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ruleset::Format,
 }

@@ -5,6 +5,7 @@
 pub mod cidr;
 pub mod cluster;
 mod compile;
+mod cover;
 pub mod evaluate;
 pub mod explain;
 pub mod flow;

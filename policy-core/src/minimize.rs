@@ -5,9 +5,9 @@
 //! covers goes. Subject classes with the same edges become one. Every remaining edge keeps the grants of all edges
 //! that had a part in it, so provenance survives.
 
+use crate::cover::{drop_covered, without_covered};
 use crate::flow::Direction;
 use crate::graph::{Edge, Peers, RuleGraph, Subject, SubjectClass, Tier, Vertex, World};
-use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
 use crate::partition::{Piece, join, partition};
 use crate::port_set::PortSet;
@@ -67,7 +67,7 @@ impl RuleGraph {
                 let edge = Edge {
                     direction,
                     tier: Tier::NetworkPolicy,
-                    ports: Arc::new(ports),
+                    ports,
                     grants,
                 };
                 match direction {
@@ -86,18 +86,18 @@ impl RuleGraph {
 }
 
 /// An edge on its way into the new graph.
-struct MinimalEdge {
+pub(crate) struct MinimalEdge {
     direction: Direction,
-    peers: Peers,
-    ports: PortSet,
-    grants: BTreeSet<u32>,
+    pub(crate) peers: Peers,
+    pub(crate) ports: Arc<PortSet>,
+    pub(crate) grants: BTreeSet<u32>,
 }
 
 /// What a subject class means, without where that comes from.
 #[derive(PartialEq, Eq, Hash)]
 struct Meaning {
     isolated: [bool; 2],
-    edges: Vec<(Direction, Peers, PortSet)>,
+    edges: Vec<(Direction, Peers, Arc<PortSet>)>,
 }
 
 impl Meaning {
@@ -130,9 +130,9 @@ fn absorb(
 
 /// What is admitted, and where that comes from.
 #[derive(Default, Clone)]
-struct Admitted {
-    ports: PortSet,
-    grants: BTreeSet<u32>,
+pub(crate) struct Admitted {
+    pub(crate) ports: PortSet,
+    pub(crate) grants: BTreeSet<u32>,
 }
 
 impl Admitted {
@@ -144,10 +144,19 @@ impl Admitted {
 
 /// The minimal edges of one subject class in one direction, in canonical order.
 fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<MinimalEdge> {
+    let permissions = subject.permissions(direction);
+    if let [only] = permissions.as_slice() {
+        return vec![MinimalEdge {
+            direction,
+            peers: only.peers.clone(),
+            ports: only.edge.ports.clone(),
+            grants: only.edge.grants.iter().copied().collect(),
+        }];
+    }
     let mut everyone = Admitted::default();
     let mut pods: BTreeMap<PodSetId, Admitted> = BTreeMap::new();
     let mut blocks: BTreeMap<PortSet, (Vec<Arc<IpSet>>, BTreeSet<u32>)> = BTreeMap::new();
-    for permission in subject.permissions(direction) {
+    for permission in permissions {
         let (ports, grants) = (permission.ports(), permission.edge.grants.iter().copied());
         if permission.is_for_everyone() {
             everyone.add(ports, grants.clone());
@@ -196,7 +205,7 @@ fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<
         edges.push(MinimalEdge {
             direction,
             peers,
-            ports: everyone.ports,
+            ports: Arc::new(everyone.ports),
             grants: everyone.grants,
         });
     }
@@ -210,38 +219,13 @@ fn minimal_edges(subject: &Subject, direction: Direction, world: &World) -> Vec<
         MinimalEdge {
             direction,
             peers,
-            ports,
+            ports: Arc::new(ports),
             grants,
         }
     }));
     drop_covered(&mut edges[first_listed..], world);
     edges.retain(|edge| edge.peers != Peers::default());
     edges
-}
-
-/// Takes out of each edge the pod sets that lie in the peers of another edge which admits more: there, several sets
-/// together can hold what no single one does. That edge gets the grants. Blocks of different edges are disjoint.
-fn drop_covered(edges: &mut [MinimalEdge], world: &World) {
-    for wider in 0..edges.len() {
-        let sets = edges[wider].peers.pods.iter();
-        let mut held: Vec<ClassId> = sets
-            .flat_map(|&set| world.pod_sets.value(set))
-            .copied()
-            .collect();
-        held.sort_unstable();
-        let is_held = |set: PodSetId| is_subset(world.pod_sets.value(set), &held);
-        for narrower in 0..edges.len() {
-            if narrower == wider || !edges[wider].ports.contains_all(&edges[narrower].ports) {
-                continue;
-            }
-            let before = edges[narrower].peers.pods.len();
-            edges[narrower].peers.pods.retain(|&set| !is_held(set));
-            if edges[narrower].peers.pods.len() < before {
-                let grants = edges[narrower].grants.clone();
-                edges[wider].grants.extend(grants);
-            }
-        }
-    }
 }
 
 /// What `ports` admit beyond what everyone may use; `None` when nothing. "All" stays whole, because it is cheaper to
@@ -258,72 +242,6 @@ fn beyond(everyone: &mut Admitted, ports: &PortSet, grants: &BTreeSet<u32>) -> O
     } else {
         ports.difference(&everyone.ports)
     })
-}
-
-/// Drops every pod set that lies in another one which admits at least the same; that one gets its grants.
-fn without_covered(
-    mut pods: BTreeMap<PodSetId, Admitted>,
-    world: &World,
-) -> BTreeMap<PodSetId, Admitted> {
-    let candidates = Containers::new(pods.keys().copied(), world);
-    let sets: Vec<PodSetId> = pods.keys().copied().collect();
-    for set in sets {
-        let admitted = &pods[&set];
-        let cover = candidates.of(set, world).find(|container| {
-            pods.get(container)
-                .is_some_and(|wider| wider.ports.contains_all(&admitted.ports))
-        });
-        if let Some(cover) = cover
-            && let Some(covered) = pods.remove(&set)
-        {
-            pods.entry(cover).or_default().grants.extend(covered.grants);
-        }
-    }
-    pods
-}
-
-/// Finds the sets that contain a given one without trying every pair: a container holds the set's first class, and
-/// small containers are filed under each of their classes.
-struct Containers {
-    small: FxHashMap<ClassId, Vec<PodSetId>>,
-    large: Vec<PodSetId>,
-}
-
-/// A set of more classes than this is tried against every other one instead of being filed.
-const SMALL: usize = 64;
-
-impl Containers {
-    fn new(sets: impl Iterator<Item = PodSetId>, world: &World) -> Self {
-        let mut small: FxHashMap<ClassId, Vec<PodSetId>> = FxHashMap::default();
-        let mut large = Vec::new();
-        for set in sets {
-            let classes = world.pod_sets.value(set);
-            if classes.len() > SMALL {
-                large.push(set);
-            } else {
-                for &class in classes {
-                    small.entry(class).or_default().push(set);
-                }
-            }
-        }
-        Self { small, large }
-    }
-
-    /// The other sets that hold every class of `set`. Distinct numbers are distinct sets, so they hold more.
-    fn of<'s>(&'s self, set: PodSetId, world: &'s World) -> impl Iterator<Item = PodSetId> + 's {
-        let classes = world.pod_sets.value(set);
-        let filed = classes.first().and_then(|first| self.small.get(first));
-        filed
-            .into_iter()
-            .flatten()
-            .chain(&self.large)
-            .copied()
-            .filter(move |&other| other != set && is_subset(classes, world.pod_sets.value(other)))
-    }
-}
-
-fn is_subset(inner: &[ClassId], outer: &[ClassId]) -> bool {
-    inner.len() <= outer.len() && inner.iter().all(|class| outer.binary_search(class).is_ok())
 }
 
 /// What a subject may exchange in `direction` with addresses that are no pod's: disjoint address sets, one for each

@@ -3,7 +3,8 @@
 
 use policy_core::graph::Permission;
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows, shrink};
-use policy_core::{Direction, Flow, PodId, RuleGraph, Verdict};
+use policy_core::{Direction, Flow, FlowPort, PodId, Protocol, RuleGraph, Verdict};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -119,6 +120,56 @@ fn no_edge_of_a_minimized_graph_covers_another() {
             panic!("seed {seed}: {wrong}\n{}", small.to_json_list());
         }
     });
+}
+
+/// Here two sets of one edge together cover the set of another one, which neither of them does alone.
+#[test]
+fn an_edge_that_takes_in_another_knows_both_reasons() {
+    let pod = |namespace: &str, address: &str| {
+        json!({
+            "kind": "Pod",
+            "metadata": { "namespace": namespace, "name": "db", "labels": { "app": "db" } },
+            "status": { "podIPs": [{ "ip": address }] },
+        })
+    };
+    let name = |name: &str| json!({ "matchLabels": { "kubernetes.io/metadata.name": name } });
+    let databases = json!({
+        "namespaceSelector": {}, "podSelector": { "matchLabels": { "app": "db" } },
+    });
+    let both = json!([{ "namespaceSelector": name("shop") }, { "namespaceSelector": name("lab") }]);
+    let policy = json!({
+        "kind": "NetworkPolicy",
+        "metadata": { "namespace": "web", "name": "out" },
+        "spec": {
+            "podSelector": { "matchLabels": { "role": "client" } },
+            "policyTypes": ["Egress"],
+            "egress": [{ "to": [databases], "ports": [{}] }, { "to": both }],
+        },
+    });
+    let mut client = pod("web", "10.0.1.10");
+    client["metadata"]["labels"] = json!({ "role": "client" });
+    let written = vec![
+        client,
+        pod("shop", "10.0.1.11"),
+        pod("lab", "10.0.1.12"),
+        policy,
+    ];
+    let objects = Objects::read(written).unwrap();
+    let flow = |to: &str, port| Flow {
+        from: "10.0.1.10".parse().unwrap(),
+        to: to.parse().unwrap(),
+        port,
+    };
+    let tcp = FlowPort::Port(Protocol::Tcp, 80);
+    let flows = [
+        flow("10.0.1.11", tcp),
+        flow("10.0.1.12", tcp),
+        flow("10.0.1.12", FlowPort::Other),
+    ];
+    assert_eq!(disagreement(&objects, &flows), None);
+    let graph = RuleGraph::compile(&objects.cluster());
+    assert!(graph.minimize().edge_count() < graph.edge_count());
+    assert_eq!(excess(&objects), None);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use policy_core::RuleGraph;
 
 use super::{Outcome, load};
 use crate::args::{Arguments, Explain, Format};
-use crate::inventory::Unscheduled;
+use crate::inventory::MadeUp;
 use crate::{explain, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
     let manifests = load::read(arguments, &options.input);
-    let (inventory, outcome) = load::inventory(&manifests, Unscheduled::RunNowhere);
+    let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let graph = RuleGraph::compile(&inventory.cluster);
     let ends = (options.from.as_str(), options.to.as_str());
     let explanation = match explain::explain(&inventory, &graph, ends, options.port, None) {

@@ -2,10 +2,15 @@
 
 use super::{Outcome, load};
 use crate::args::{Arguments, Lint};
-use crate::lint::{Selection, Severity, lint};
+use crate::lint::{Selection, Severity, lint, unknown_codes};
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
+    let unknown = unknown_codes(options.select.iter().chain(&options.ignore));
+    if !unknown.is_empty() {
+        report::print_error(&format!("error: no rule is named {}", unknown.join(" or ")));
+        return Outcome::Unreadable;
+    }
     let manifests = load::read(arguments, &options.input);
     let selection = Selection {
         select: options.select.clone(),

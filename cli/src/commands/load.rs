@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::args::{Arguments, InputArguments};
-use crate::inventory::{Inventory, Unscheduled};
+use crate::inventory::{Inventory, MadeUp};
 use crate::manifest::{self, Manifests};
 use crate::report;
 
@@ -13,16 +13,9 @@ pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
 }
 
 /// The cluster, and how bad what could not be read is.
-pub(super) fn inventory(
-    manifests: &Manifests,
-    unscheduled: Unscheduled,
-) -> (Inventory<'_>, Outcome) {
-    let inventory = Inventory::new(manifests, unscheduled);
-    for error in &inventory.errors {
-        report::print_error(&format!("error: {error}"));
-    }
-    let is_whole = manifests.errors.is_empty() && inventory.errors.is_empty();
-    let outcome = if is_whole {
+pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_>, Outcome) {
+    let inventory = Inventory::new(manifests, made_up);
+    let outcome = if manifests.errors.is_empty() {
         Outcome::Fine
     } else {
         Outcome::Unreadable

@@ -4,6 +4,7 @@ mod explain;
 mod lint;
 mod load;
 mod matrix;
+mod render;
 mod test;
 
 use std::process::ExitCode;
@@ -38,5 +39,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
+        Command::Render(options) => render::run(arguments, options),
     }
 }

@@ -4,13 +4,13 @@ use policy_core::RuleGraph;
 
 use super::{Outcome, load};
 use crate::args::{Arguments, Format, Test};
-use crate::inventory::Unscheduled;
+use crate::inventory::MadeUp;
 use crate::manifest::{ConnectivityTest, Content, Manifests};
 use crate::{connectivity, manifest, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
     let manifests = load::read(arguments, &options.input);
-    let (inventory, mut outcome) = load::inventory(&manifests, Unscheduled::RunNowhere);
+    let (inventory, mut outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let files = manifest::read(&options.tests, &options.input.namespace);
     report::input(&files, arguments.verbose);
     if !files.errors.is_empty() {

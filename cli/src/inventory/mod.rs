@@ -8,61 +8,59 @@ mod end;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use policy_core::lower;
-use policy_core::{
-    Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Problem, Segment,
-};
+use policy_core::{Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment};
 
 pub use end::{End, EndError, Family, address_pairs};
 
-use crate::manifest::{
-    Content, InputError, Manifests, Object, Part, Place, PolicyObject, SourceMap, Workload,
-};
+use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, SourceMap, Workload};
 
 /// What the input amounts to.
 #[derive(Debug)]
 pub struct Inventory<'a> {
-    /// The cluster, with addresses given out.
+    /// The cluster.
     pub cluster: Cluster,
-    /// What was wrong with Pods and Nodes.
-    pub errors: Vec<InputError>,
     policies: BTreeMap<PolicyId, &'a SourceMap>,
 }
 
-/// What becomes of Pods that no node runs yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unscheduled {
-    /// They run nowhere, so that no node is their own.
-    RunNowhere,
-    /// They are spread over the nodes in turn, by name; a node `node-1` is made up where there is none.
-    AreSpread,
+/// What is made up for what the input leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MadeUp {
+    /// Nothing: the real data plane must not know addresses that nobody has.
+    Nothing,
+    /// Addresses for pods, workload templates and nodes that have none. Pods that no node runs yet have no own node.
+    Addresses,
+    /// Addresses, and nodes as well: pods without one are spread over all nodes in turn, by name; a node `node-1` is
+    /// made up where there is none.
+    AddressesAndNodes,
 }
 
 impl<'a> Inventory<'a> {
     /// Lowers all objects. The result does not depend on their order, except that the last of several objects with
     /// one name counts.
     #[must_use]
-    pub fn new(manifests: &'a Manifests, unscheduled: Unscheduled) -> Self {
+    pub fn new(manifests: &'a Manifests, made_up: MadeUp) -> Self {
         let mut builder = Builder::default();
         let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
         for object in &manifests.objects {
             builder.add(object, &owners);
         }
-        if unscheduled == Unscheduled::AreSpread {
+        if made_up == MadeUp::AddressesAndNodes {
             builder.spread();
         }
         let Builder {
-            nodes,
-            mut pods,
             namespaces,
+            mut nodes,
+            mut pods,
             policies,
-            errors,
         } = builder;
-        let mut nodes: BTreeMap<_, _> = nodes;
-        let policy_list: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
-        addresses::give_out(&mut pods, &mut nodes, &policy_list);
+        if made_up != MadeUp::Nothing {
+            let policies: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
+            addresses::give_out(&mut pods, &mut nodes, &policies);
+        }
         let mut cluster = Cluster::default();
         for (name, labels) in &namespaces {
             cluster.insert_namespace(name, labels);
@@ -80,7 +78,6 @@ impl<'a> Inventory<'a> {
         }
         Self {
             cluster,
-            errors,
             policies: places,
         }
     }
@@ -126,7 +123,6 @@ struct Builder<'a> {
     nodes: BTreeMap<String, Node>,
     pods: BTreeMap<PodId, Pod>,
     policies: BTreeMap<PolicyId, (Policy, &'a SourceMap)>,
-    errors: Vec<InputError>,
 }
 
 impl<'a> Builder<'a> {
@@ -137,13 +133,11 @@ impl<'a> Builder<'a> {
                 self.namespaces.insert(name, labels);
             }
             Content::Node(node) => {
-                let (node, problems) = lower::node(node);
-                self.report(object, problems);
+                let (node, _) = lower::node(node);
                 self.nodes.insert(node.name.to_string(), node);
             }
             Content::Pod(pod) => {
-                let (pod, problems) = lower::pod(pod);
-                self.report(object, problems);
+                let (pod, _) = lower::pod(pod);
                 self.pods.insert(pod.id.clone(), pod);
             }
             Content::Workload(workload) => self.add_workload(object, workload, known),
@@ -168,14 +162,13 @@ impl<'a> Builder<'a> {
         {
             return;
         }
-        let (pod, problems) = lower::template(
+        let (pod, _) = lower::template(
             &reference.kind,
             namespace,
             &reference.name,
             &workload.template_path,
             &workload.template,
         );
-        self.report(object, problems);
         self.pods.insert(pod.id.clone(), pod);
     }
 
@@ -191,31 +184,27 @@ impl<'a> Builder<'a> {
             .insert(lowered.id.clone(), (lowered, &policy.fields));
     }
 
+    /// Gives every pod a node, and a node to every name that pods mention.
     fn spread(&mut self) {
-        let needs_node = |pod: &&mut Pod| pod.node.is_none() && !pod.finished;
-        if self.nodes.is_empty() {
-            let node = Node {
-                name: "node-1".into(),
-                addresses: Vec::new(),
-            };
-            self.nodes.insert("node-1".to_owned(), node);
+        let mentioned = self.pods.values().filter_map(|pod| pod.node.clone());
+        let mut names: BTreeSet<Arc<str>> = mentioned.collect();
+        names.extend(self.nodes.values().map(|node| node.name.clone()));
+        if names.is_empty() {
+            names.insert("node-1".into());
         }
-        let names: Vec<_> = self.nodes.values().map(|node| node.name.clone()).collect();
-        let turns = names.iter().cycle();
-        for (pod, node) in self.pods.values_mut().filter(needs_node).zip(turns) {
+        for name in &names {
+            self.nodes.entry(name.to_string()).or_insert_with(|| Node {
+                name: name.clone(),
+                addresses: Vec::new(),
+            });
+        }
+        let homeless = self
+            .pods
+            .values_mut()
+            .filter(|pod| pod.node.is_none() && !pod.finished);
+        for (pod, node) in homeless.zip(names.iter().cycle()) {
             pod.node = Some(node.clone());
         }
-    }
-
-    fn report(&mut self, object: &Object, problems: Vec<Problem>) {
-        self.errors
-            .extend(problems.into_iter().map(|problem| InputError {
-                file: object.place.source.name().to_owned(),
-                position: Some(object.place.position()),
-                object: Some(problem.object),
-                path: problem.path,
-                message: problem.kind.to_string(),
-            }));
     }
 }
 
@@ -225,4 +214,67 @@ pub(crate) fn address_of(addresses: &[IpAddr], is_v4: bool) -> Option<IpAddr> {
         .iter()
         .copied()
         .find(|address| address.is_ipv4() == is_v4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Source, read_source};
+
+    fn manifests(text: &str) -> Manifests {
+        read_source(
+            &Arc::new(Source::new("in".to_owned(), text.to_owned())),
+            "default",
+        )
+    }
+
+    fn pod(name: &str, spec: &str) -> String {
+        format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
+    }
+
+    fn nodes_of(text: &str, made_up: MadeUp) -> Vec<Option<String>> {
+        let manifests = manifests(text);
+        let inventory = Inventory::new(&manifests, made_up);
+        let pods = inventory.cluster.pods().values();
+        pods.map(|pod| pod.node.as_deref().map(str::to_owned))
+            .collect()
+    }
+
+    #[test]
+    fn pods_without_a_node_run_nowhere_or_are_spread_in_turn() {
+        let text = pod("c", "") + &pod("a", "nodeName: k1") + &pod("b", "") + &pod("d", "");
+        let text = text + "---\napiVersion: v1\nkind: Node\nmetadata: {name: k2}\n";
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| Some((*name).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            nodes_of(&text, MadeUp::AddressesAndNodes),
+            names(&["k1", "k1", "k2", "k1"])
+        );
+        assert_eq!(
+            nodes_of(&pod("a", ""), MadeUp::AddressesAndNodes),
+            names(&["node-1"])
+        );
+        assert_eq!(nodes_of(&pod("a", ""), MadeUp::Addresses), [None]);
+    }
+
+    #[test]
+    fn a_host_network_pod_has_the_address_of_its_node() {
+        let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: k2}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";
+        let manifests = manifests(&(pod("a", "nodeName: k2, hostNetwork: true") + node));
+        let inventory = Inventory::new(&manifests, MadeUp::Addresses);
+        let end = inventory.end("default/a").unwrap();
+        assert_eq!(end.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn policies_without_a_name_do_not_replace_each_other() {
+        let policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: a}\nspec: {}\n";
+        let manifests = manifests(&policy.repeat(2));
+        let inventory = Inventory::new(&manifests, MadeUp::Addresses);
+        assert_eq!(inventory.cluster.policies().len(), 2);
+    }
 }

@@ -47,6 +47,17 @@ impl Selection {
     }
 }
 
+/// The given codes and prefixes that name no rule.
+pub fn unknown_codes<'c>(codes: impl IntoIterator<Item = &'c String>) -> Vec<&'c str> {
+    let is_known =
+        |code: &str| !code.is_empty() && RULES.iter().any(|rule| rule.code.starts_with(code));
+    codes
+        .into_iter()
+        .map(String::as_str)
+        .filter(|code| !is_known(code))
+        .collect()
+}
+
 /// Runs the selected rules. Findings come sorted by file, place and code.
 pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
     let input = Input::new(manifests);

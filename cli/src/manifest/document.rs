@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use policy_core::lower::Unread;
-use policy_core::problem::{FieldPath, ObjectRef};
+use policy_core::lower;
+use policy_core::problem::{FieldPath, ObjectRef, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, node: &Node<'_>, inherited: Option<Inherited<'_>>) {
-        if node.entries().is_none() {
+        if !node.is_mapping() {
             let found = node.description();
             self.error(
                 node.span,
@@ -111,6 +111,10 @@ impl Reader<'_> {
         let Some(content) = self.content(node, kind, &reference, &place, &mut taken) else {
             return;
         };
+        for problem in problems(&content, &reference) {
+            let span = node.find(&problem.path).span;
+            self.object_error(span, &reference, problem.path, problem.kind.to_string());
+        }
         let mut object = Object {
             api_version: api_version.to_owned(),
             reference,
@@ -141,7 +145,7 @@ impl Reader<'_> {
             let errors = std::mem::take(&mut taken.unread);
             let understood = errors.is_empty();
             for (unread, span) in errors {
-                self.object_error(span, reference, unread);
+                self.object_error(span, reference, unread.path, unread.kind.to_string());
             }
             if !understood {
                 return None;
@@ -196,14 +200,34 @@ impl Reader<'_> {
         });
     }
 
-    fn object_error(&mut self, span: Span, reference: &ObjectRef, unread: Unread) {
+    fn object_error(
+        &mut self,
+        span: Span,
+        reference: &ObjectRef,
+        path: FieldPath,
+        message: String,
+    ) {
         self.manifests.errors.push(InputError {
             file: self.source.name().to_owned(),
             position: Some(self.source.position(span.start)),
             object: Some(reference.clone()),
-            path: unread.path,
-            message: unread.kind.to_string(),
+            path,
+            message,
         });
+    }
+}
+
+/// What lowering says about an object that is no policy. Policies are lint's business.
+fn problems(content: &Content, reference: &ObjectRef) -> Vec<Problem> {
+    let namespace = reference.namespace.as_deref().unwrap_or_default();
+    match content {
+        Content::Node(node) => lower::node(node).1,
+        Content::Pod(pod) => lower::pod(pod).1,
+        Content::Workload(workload) => {
+            let (path, template) = (&workload.template_path, &workload.template);
+            lower::template(&reference.kind, namespace, &reference.name, path, template).1
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -2,7 +2,8 @@
 //! of them can be parsed side by side.
 //!
 //! A line that starts with `---` and then ends or goes on with a blank is a document marker wherever it stands:
-//! YAML forbids such a line inside every scalar.
+//! YAML forbids such a line inside every scalar. JSON values that simply follow each other, as `jq` prints them, are
+//! documents too.
 
 use std::ops::Range;
 
@@ -26,6 +27,26 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
     }
     ranges.push(start..text.len());
     ranges
+        .into_iter()
+        .flat_map(|range| split_json(text, range))
+        .collect()
+}
+
+/// Cuts JSON values apart that follow each other line by line.
+fn split_json(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    let document = &text[range.clone()];
+    let mut starts = vec![range.start];
+    if document.trim_start().starts_with('{') {
+        let seams = document.match_indices("}\n{");
+        starts.extend(seams.map(|(offset, _)| range.start + offset + "}\n".len()));
+    }
+    let ends = starts.iter().skip(1).copied().chain([range.end]);
+    starts
+        .iter()
+        .copied()
+        .zip(ends)
+        .map(|(start, end)| start..end)
+        .collect()
 }
 
 fn markers(text: &str) -> impl Iterator<Item = usize> {
@@ -64,6 +85,15 @@ mod tests {
             ["a: 1\n", "---\nb: 2\n", "--- # c\nd"]
         );
         assert_eq!(parts("---\na: 1\n---\n"), ["---\na: 1\n", "---\n"]);
+    }
+
+    #[test]
+    fn json_values_that_follow_each_other_are_cut_apart() {
+        assert_eq!(
+            parts("{\"a\": {}}\n{\n}\n{}\n"),
+            ["{\"a\": {}}\n", "{\n}\n", "{}\n"]
+        );
+        assert_eq!(parts("a: {b: c}\n{d: e}: f\n"), ["a: {b: c}\n{d: e}: f\n"]);
     }
 
     #[test]

@@ -67,37 +67,49 @@ pub fn read(paths: &[PathBuf], namespace: &str) -> Manifests {
         errors,
         ..Manifests::default()
     };
-    for file in files {
-        match files::read(&file) {
-            Ok(source) => {
-                let source = Arc::new(source);
-                let read = read_source(&source, namespace);
-                if file.is_named && read.is_empty() {
-                    let message = "holds no Kubernetes object";
-                    manifests
-                        .errors
-                        .push(InputError::of_file(source.name(), message));
-                }
-                manifests.append(read);
-            }
-            Err(error) => manifests.errors.push(*error),
+    let parts: Vec<Manifests> = files
+        .par_iter()
+        .map(|file| read_file(file, namespace))
+        .collect();
+    for part in parts {
+        manifests.append(part);
+    }
+    manifests
+}
+
+fn read_file(file: &files::InputFile, namespace: &str) -> Manifests {
+    let source = match files::read(file) {
+        Ok(source) => Arc::new(source),
+        Err(error) => {
+            return Manifests {
+                errors: vec![*error],
+                ..Manifests::default()
+            };
         }
+    };
+    let mut manifests = read_source(&source, namespace);
+    if file.is_named && manifests.is_empty() {
+        let message = "holds no Kubernetes object";
+        manifests
+            .errors
+            .push(InputError::of_file(source.name(), message));
     }
     manifests
 }
 
 /// Reads one text.
 pub fn read_source(source: &Arc<Source>, namespace: &str) -> Manifests {
-    let documents = documents::split(source.text());
-    let parts: Vec<Manifests> = documents
-        .into_par_iter()
-        .map(|range| read_documents(source, range, namespace))
-        .collect();
-    let mut manifests = Manifests::default();
-    for part in parts {
-        manifests.append(part);
-    }
-    manifests
+    let documents = documents::split(source.text()).into_par_iter();
+    let join = |mut left: Manifests, right: Manifests| {
+        left.append(right);
+        left
+    };
+    // Folding keeps the order, and keeps nothing of documents that hold nothing.
+    documents
+        .fold(Manifests::default, |read, range| {
+            join(read, read_documents(source, range, namespace))
+        })
+        .reduce(Manifests::default, join)
 }
 
 /// What a fuzzer feeds: any bytes must be read without panic, in bounded time and stack.

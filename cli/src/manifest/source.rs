@@ -26,7 +26,12 @@ pub struct Source {
     name: String,
     text: String,
     line_starts: OnceLock<Vec<u32>>,
+    /// For each block of [`BLOCK`] bytes, the characters before it.
+    characters: OnceLock<Vec<usize>>,
 }
+
+/// Small enough to count through, large enough that the counts of all blocks cost nothing.
+const BLOCK: usize = 4096;
 
 impl Source {
     /// Takes the name that messages show and the text.
@@ -36,6 +41,7 @@ impl Source {
             name,
             text,
             line_starts: OnceLock::new(),
+            characters: OnceLock::new(),
         }
     }
 
@@ -56,10 +62,8 @@ impl Source {
             .line_starts()
             .partition_point(|start| *start as usize <= offset);
         let start = self.line_starts()[line - 1] as usize;
-        Position {
-            line,
-            column: self.text[start..offset].chars().count() + 1,
-        }
+        let column = self.characters_before(offset) - self.characters_before(start) + 1;
+        Position { line, column }
     }
 
     /// The bytes of a line (counted from 1) without its line break; an absent line is empty.
@@ -95,6 +99,22 @@ impl Source {
         offset
     }
 
+    /// Counted with the help of an index, since a file may be one long line.
+    fn characters_before(&self, offset: usize) -> usize {
+        // Every byte that is no continuation starts a character.
+        let starts = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        let bytes = self.text.as_bytes();
+        let index = self.characters.get_or_init(|| {
+            let mut index = vec![0];
+            for block in bytes.chunks(BLOCK) {
+                index.push(index.last().copied().unwrap_or_default() + starts(block));
+            }
+            index
+        });
+        let block = offset / BLOCK;
+        index[block] + starts(&bytes[block * BLOCK..offset])
+    }
+
     /// Built on the first question, since most sources are never asked.
     fn line_starts(&self) -> &[u32] {
         self.line_starts.get_or_init(|| {
@@ -119,6 +139,17 @@ mod tests {
         assert_eq!(source.position(6), Position { line: 2, column: 1 });
         assert_eq!(source.slice(source.line(2)), "c: dé");
         assert_eq!(source.slice(source.line(9)), "");
+    }
+
+    #[test]
+    fn columns_are_right_in_long_lines() {
+        let text = "ä".repeat(10_000) + "\nb";
+        let source = Source::new("a".to_owned(), text);
+        assert_eq!(source.position(19_998).column, 10_000);
+        assert_eq!(source.position(8_192).column, 4_097);
+        let block = Source::new("a".to_owned(), "a".repeat(BLOCK));
+        assert_eq!(block.position(4_096).column, 4_097);
+        assert_eq!(source.position(20_001), Position { line: 2, column: 1 });
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use policy_core::problem::{FieldPath, Segment};
+
 use super::scalar::{self, Scalar};
 use super::source::Span;
 
@@ -109,13 +111,36 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// Whether this is a mapping.
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(self.resolved().value, Value::Mapping(_))
+    }
+
     /// The value of a key, the last one when it stands twice.
     pub(super) fn get(&self, name: &str) -> Option<&Node<'t>> {
-        let (entries, _) = self.entries()?;
-        entries
-            .into_iter()
-            .find(|entry| entry.name == name)
-            .map(|entry| entry.value)
+        let Value::Mapping(pairs) = &self.resolved().value else {
+            return None;
+        };
+        let is_named =
+            |(key, _): &&(Node<'t>, Node<'t>)| !is_merge_key(key) && key_text(key) == name;
+        let written = pairs.iter().rev().find(is_named).map(|(_, value)| value);
+        let mut merged = pairs.iter().filter(|(key, _)| is_merge_key(key));
+        written.or_else(|| merged.find_map(|(_, value)| merged_value(value, name)))
+    }
+
+    /// The value at a path, or the closest one around it that is written.
+    pub(super) fn find(&self, path: &FieldPath) -> &Node<'t> {
+        let mut node = self;
+        for segment in path.segments() {
+            let inner = match (segment, &node.resolved().value) {
+                (Segment::Field(name), _) => node.get(name),
+                (Segment::Index(index), Value::Sequence(items)) => items.get(*index),
+                _ => None,
+            };
+            let Some(inner) = inner else { break };
+            node = inner;
+        }
+        node
     }
 
     /// The keys and values of a mapping and the keys that stand twice, or `None` for anything else.
@@ -216,6 +241,14 @@ impl<'n, 't> Entries<'n, 't> {
             .iter()
             .position(|entry| entry.name == name)
             .or_else(|| self.index.get(name).copied())
+    }
+}
+
+/// What a merge key's value, one mapping or a list of them, has under a name.
+fn merged_value<'n, 't>(value: &'n Node<'t>, name: &str) -> Option<&'n Node<'t>> {
+    match &value.resolved().value {
+        Value::Sequence(items) => items.iter().find_map(|item| item.get(name)),
+        _ => value.get(name),
     }
 }
 

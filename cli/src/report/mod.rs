@@ -3,6 +3,7 @@
 pub mod explanation;
 pub mod findings;
 pub mod matrix;
+pub mod ruleset;
 mod snippet;
 pub mod tests;
 

@@ -97,11 +97,11 @@ fn mixed_policy(number: usize, namespaces: usize) -> Policy {
     let name = namespace(home);
     if round == 0 {
         let mut policy = policy(&name, number, Selector::everything());
-        policy.isolates_egress = home % 2 == 0;
+        policy.isolates_egress = home.is_multiple_of(2);
         return policy;
     }
     let mut policy = policy(&name, number, Selector::label("app", &app(round)));
-    let peers = (0..1 + number % 3)
+    let peers = (0..=(number % 3))
         .map(|part| peer(number + part, home, namespaces))
         .collect();
     let port = u16::try_from(8000 + number % 40).unwrap_or(8000);
@@ -118,7 +118,7 @@ fn mixed_policy(number: usize, namespaces: usize) -> Policy {
         peers: Peers::Listed(peers),
         ports,
     };
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         policy.isolates_egress = true;
         policy.egress.push(rule);
     } else {
@@ -194,5 +194,5 @@ fn tier(number: usize) -> String {
 }
 
 fn stage(number: usize) -> String {
-    if number % 5 == 0 { "live" } else { "test" }.to_owned()
+    if number.is_multiple_of(5) { "live" } else { "test" }.to_owned()
 }

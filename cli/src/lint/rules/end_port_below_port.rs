@@ -2,6 +2,7 @@
 
 use policy_core::problem::ProblemKind;
 
+use super::invalid_port::is_end_port;
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
@@ -30,9 +31,12 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
-        if matches!(problem.kind, ProblemKind::EndPortBelowPort { .. })
-            || mistyped::topic(problem) == Some(Topic::EndPort)
-        {
+        let is_found = match problem.kind {
+            ProblemKind::EndPortBelowPort { .. } => true,
+            ProblemKind::InvalidPort { .. } => is_end_port(&problem.path),
+            _ => mistyped::topic(problem) == Some(Topic::EndPort),
+        };
+        if is_found {
             findings.add_problem(&RULE, policy, problem, None);
         }
     }

@@ -1,6 +1,6 @@
 //! NP009: a port number or name that cannot be one.
 
-use policy_core::problem::ProblemKind;
+use policy_core::problem::{FieldPath, ProblemKind, Segment};
 
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
@@ -32,13 +32,18 @@ pub(super) const RULE: Rule = Rule {
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
         let fix = match &problem.kind {
-            ProblemKind::InvalidPort { .. } => None,
+            ProblemKind::InvalidPort { .. } if !is_end_port(&problem.path) => None,
             ProblemKind::InvalidPortName { written } => quoted_number(written),
             _ if mistyped::topic(problem) == Some(Topic::Port) => None,
             _ => continue,
         };
         findings.add_problem(&RULE, policy, problem, fix);
     }
+}
+
+/// Whether the path is that of an `endPort`, which has a rule of its own.
+pub(super) fn is_end_port(path: &FieldPath) -> bool {
+    matches!(path.segments().last(), Some(Segment::Field(name)) if name == "endPort")
 }
 
 fn quoted_number(written: &str) -> Option<String> {

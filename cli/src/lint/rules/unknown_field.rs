@@ -47,32 +47,33 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     }
 }
 
-/// The field that was probably meant: one that differs in capitals or hyphens, or the other direction's peers.
+/// Every field of the kind.
+const FIELDS: &[&str] = &[
+    "cidr",
+    "egress",
+    "endPort",
+    "except",
+    "from",
+    "ingress",
+    "ipBlock",
+    "key",
+    "matchExpressions",
+    "matchLabels",
+    "metadata",
+    "namespaceSelector",
+    "operator",
+    "podSelector",
+    "policyTypes",
+    "port",
+    "ports",
+    "protocol",
+    "spec",
+    "to",
+    "values",
+];
+
+/// The field that was probably meant: one that is spelt alike, or the other direction's peers.
 fn meant(field: &str, path: &FieldPath) -> Option<String> {
-    const FIELDS: &[&str] = &[
-        "cidr",
-        "egress",
-        "endPort",
-        "except",
-        "from",
-        "ingress",
-        "ipBlock",
-        "key",
-        "matchExpressions",
-        "matchLabels",
-        "metadata",
-        "namespaceSelector",
-        "operator",
-        "podSelector",
-        "policyTypes",
-        "port",
-        "ports",
-        "protocol",
-        "spec",
-        "to",
-        "values",
-    ];
-    let letters = |text: &str| text.replace(['-', '_'], "").to_lowercase();
     let direction = match path.segments().get(1) {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
@@ -80,9 +81,36 @@ fn meant(field: &str, path: &FieldPath) -> Option<String> {
     match (field, direction) {
         ("to", "ingress") => Some("write from: ingress rules name who may come in".to_owned()),
         ("from", "egress") => Some("write to: egress rules name where pods may go".to_owned()),
-        _ => FIELDS
-            .iter()
-            .find(|known| **known != field && letters(known) == letters(field))
-            .map(|known| format!("write {known}")),
+        _ if FIELDS.contains(&field) => Some("it belongs to another place".to_owned()),
+        _ => alike(field).map(|known| format!("write {known}")),
+    }
+}
+
+fn alike(field: &str) -> Option<&'static str> {
+    let letters = |text: &str| text.replace(['-', '_'], "").to_lowercase();
+    let field = letters(field);
+    let distance = |known: &str| strsim::damerau_levenshtein(&letters(known), &field);
+    let closest = FIELDS.iter().min_by_key(|known| distance(known))?;
+    // One slip makes a misspelling; two may already make another word.
+    (distance(closest) <= 1 && field.len() > 2).then_some(closest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_fields_are_recognised_and_other_words_are_not() {
+        for (written, known) in [
+            ("podselector", "podSelector"),
+            ("form", "from"),
+            ("matchLables", "matchLabels"),
+            ("ip-block", "ipBlock"),
+        ] {
+            assert_eq!(alike(written), Some(known), "{written}");
+        }
+        for written in ["fqdn", "serviceSelector", "nodeSelector", "x"] {
+            assert_eq!(alike(written), None, "{written}");
+        }
     }
 }

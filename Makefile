@@ -1,0 +1,36 @@
+# The one entry: `make help` lists what there is.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help setup build demo test check doc bench fuzz ci
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install what the tests and the demo need and this machine lacks (Debian packages; needs root)
+	@.ci/setup
+
+build: ## build the nopal command, optimized
+	$(CARGO) build --release -p nopal
+
+demo: setup ## build a cluster of network namespaces and compare every probe with the policies (needs root)
+	$(CARGO) run --quiet --release -p nopal -- demo
+
+test: setup ## run every test but benchmarks and long fuzzing, the kernel tests included (needs root)
+	$(CARGO) test --workspace --all-features --quiet
+
+check: ## formatting and lints, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
+
+doc: ## the crates' documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+bench: ## measure compiling and rendering, and write docs/benchmarks.md
+	docs/benchmarks.sh
+
+fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
+	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60
+
+ci: ## what CI runs
+	.ci/run

@@ -1,0 +1,5 @@
+//! Any bytes, read as manifests.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| nopal::manifest::fuzz(data));
