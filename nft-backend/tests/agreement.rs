@@ -7,6 +7,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::difference;
 use common::judge::Judge;
 use common::places::nodes;
 use nft_backend::config::Config;
@@ -82,7 +83,10 @@ fn the_order_of_objects_never_changes_a_byte() {
         let mut written = objects.written().to_vec();
         Rng::new(seed).shuffle(&mut written);
         let shuffled = Objects::read(written).unwrap();
-        assert_eq!(texts(objects), texts(&shuffled), "seed {seed}");
+        for ((node, text), other) in texts(objects).iter().zip(texts(&shuffled).values()) {
+            let difference = difference(text, other);
+            assert!(difference.is_empty(), "seed {seed}, {node}\n{difference}");
+        }
     });
 }
 
@@ -93,7 +97,8 @@ fn a_graph_of_one_node_gives_the_same_bytes_as_the_whole_one() {
         for (node, whole) in texts(objects) {
             let graph = RuleGraph::compile_node(&cluster, &node);
             let own = render(&graph, &node, &Config::default()).unwrap();
-            assert_eq!(own.to_string(), whole, "seed {seed}, {node}");
+            let difference = difference(&whole, &own.to_string());
+            assert!(difference.is_empty(), "seed {seed}, {node}\n{difference}");
         }
     });
 }

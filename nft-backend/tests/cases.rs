@@ -9,11 +9,11 @@ use std::fs;
 use std::path::Path;
 
 use common::case::Case;
+use common::difference;
 use common::judge::Judge;
 use datatest_stable::{Result, harness};
 use nft_backend::config::Config;
 use nft_backend::render::render;
-use similar::TextDiff;
 
 fn every_row_holds(table: &Path) -> Result<()> {
     let case = Case::read(table)?;
@@ -25,11 +25,8 @@ fn every_row_holds(table: &Path) -> Result<()> {
             .filter_map(|flow| judge.objection(flow, row.verdict));
         wrong.extend(objections.map(|objection| format!("line {}: {objection}", row.line)));
     }
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(wrong.join("\n").into())
-    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 fn the_rules_are_the_golden_ones(table: &Path) -> Result<()> {
@@ -40,15 +37,12 @@ fn the_rules_are_the_golden_ones(table: &Path) -> Result<()> {
         fs::write(&golden, &rendered)?;
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();
-    if rendered == expected {
-        return Ok(());
-    }
-    let diff = TextDiff::from_lines(&expected, &rendered);
-    let diff = diff
-        .unified_diff()
-        .header("rules.nft", "rendered")
-        .to_string();
-    Err(format!("if the new rules are right, run with UPDATE=1\n{diff}").into())
+    let difference = difference(&expected, &rendered);
+    assert!(
+        difference.is_empty(),
+        "if the new rules are right, run with UPDATE=1\n{difference}"
+    );
+    Ok(())
 }
 
 harness! {

@@ -71,6 +71,13 @@ pub(crate) fn sample() -> Classes {
     }
 }
 
+/// What differs between two texts, line by line; nothing when they are the same.
+pub(crate) fn difference(expected: &str, found: &str) -> String {
+    let diff = similar::TextDiff::from_lines(expected, found);
+    let mut lines = diff.unified_diff();
+    lines.header("expected", "found").to_string()
+}
+
 pub(crate) fn class(comment: &[&str], grants: impl IntoIterator<Item = Grant>) -> Class {
     let comment = comment.iter().map(ToString::to_string).collect();
     Class {
