@@ -194,5 +194,10 @@ fn tier(number: usize) -> String {
 }
 
 fn stage(number: usize) -> String {
-    if number.is_multiple_of(5) { "live" } else { "test" }.to_owned()
+    if number.is_multiple_of(5) {
+        "live"
+    } else {
+        "test"
+    }
+    .to_owned()
 }
