@@ -67,6 +67,7 @@ pub(crate) fn build(topology: &Topology, graph: &RuleGraph, prefix: &str) -> Lab
     lab
 }
 
+/// Puts the rules in force, and has standing flows evaluated anew.
 pub(crate) fn put_in_force(kernel: &mut Nft, ruleset: &Ruleset, config: &Config) {
     load(kernel, ruleset, config, StandingFlows::Recheck)
         .unwrap_or_else(|error| panic!("no rules in force: {error}"));
