@@ -35,8 +35,37 @@ pub enum Command {
     Matrix(Matrix),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
-    /// Print the nftables ruleset of a node.
+    /// Print the nftables rules of a node.
+    ///
+    /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
+    /// same for the same input.
     Render(Render),
+    /// Put the rules of a node in force in this machine's kernel.
+    ///
+    /// The rules come into force in one step, and standing connections that they deny are cut.
+    ///
+    /// What the API server would refuse in a policy is enforced closed: it is told as a warning, the rules are applied,
+    /// and the exit code is 1. If a file, a Pod or a Node cannot be read, a policy or a pod could be missing, so nothing
+    /// is applied, and the exit code is 2; it is 2 as well when the kernel refuses.
+    ///
+    /// Needs root and nft (package nftables).
+    Apply(Apply),
+    /// Show what is in force, and how it differs from what policies mean.
+    ///
+    /// With PATHS and --node, what is in force is compared with what the policies mean; the exit code is 1 if it differs.
+    Status(Status),
+    /// Take away what is in force.
+    ///
+    /// From then on every pod is reachable. The policies of other programs stay in force.
+    Flush(Flush),
+    /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
+    ///
+    /// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
+    /// pair of them is tried on every port that policies or pods mention, in both address families, and compared with what
+    /// the policies mean. Without PATHS it shows a small web shop. All of it is taken away at the end, also after Ctrl-C.
+    ///
+    /// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
+    Demo(Demo),
 }
 
 /// How answers are printed.
@@ -134,10 +163,89 @@ pub struct Render {
     /// What to read.
     #[command(flatten)]
     pub input: InputArguments,
-    /// The node whose pods the ruleset protects.
-    #[arg(long)]
+    /// The node whose pods the rules are for.
+    #[arg(long, value_name = "NODE")]
     pub node: String,
-    /// How to print the ruleset.
+    /// How to print the rules.
     #[arg(long, value_enum, default_value_t)]
     pub format: ruleset::Format,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The node that this machine is.
+    #[arg(long, value_name = "NODE")]
+    pub node: String,
+    /// Where the rules come into force: a network namespace by its name or path.
+    #[command(flatten)]
+    pub place: Place,
+    /// Change nothing, only tell what would change and whether the kernel would take it.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Files, folders, or - for standard input, to compare with.
+    #[arg(value_name = "PATHS", requires = "node")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// The node that this machine is.
+    #[arg(long, value_name = "NODE", requires = "paths")]
+    pub node: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `flush`.
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Where to take it away.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Whose kernel tables are meant.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// A network namespace, by its name or path, in place of this machine's own.
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Files, folders, or - for standard input; a built-in example when there are none.
+    #[arg(value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// Leave the cluster standing, and say how to look into it.
+    #[arg(long)]
+    pub keep: bool,
+    /// Only take away what --keep left standing.
+    #[arg(long, conflicts_with_all = ["paths", "keep"])]
+    pub clean: bool,
+    /// Stop at so many pods; of more, an even sample takes part.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub pods: usize,
+    /// Send at most so many probes; of more, an even sample.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub probes: usize,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }

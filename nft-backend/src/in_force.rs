@@ -60,6 +60,15 @@ pub struct ListedChain {
     pub rules: Vec<Option<String>>,
 }
 
+/// What our rules have denied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// The hook of our base chain.
 pub(crate) const HOOK: &str = "forward";
 

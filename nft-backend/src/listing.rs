@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde_json::Value as Json;
 
 use crate::element::{Element, PeerPorts, ProtocolPorts};
-use crate::in_force::{InForce, ListedChain, ListedMap, ListedSet};
+use crate::in_force::{Denied, InForce, ListedChain, ListedMap, ListedSet};
 use crate::kernel::ApplyError;
 use crate::names::Name;
 use crate::value::{AddressRange, PortRange, Protocol};
@@ -26,6 +26,25 @@ pub(crate) fn parse(document: &[u8]) -> Result<InForce, ApplyError> {
         add(&mut in_force, object).ok_or_else(|| not_understood(object.to_string()))?;
     }
     Ok(in_force)
+}
+
+/// Reads the one counter that the document is about.
+pub(crate) fn parse_denied(document: &[u8]) -> Result<Denied, ApplyError> {
+    let not_understood = |reason: String| ApplyError::NotUnderstood { reason };
+    let document: Json =
+        serde_json::from_slice(document).map_err(|error| not_understood(error.to_string()))?;
+    let objects = document["nftables"].as_array();
+    let mut counters = objects
+        .into_iter()
+        .flatten()
+        .map(|object| &object["counter"]);
+    let denied = counters.find_map(|counter| {
+        Some(Denied {
+            packets: counter["packets"].as_u64()?,
+            bytes: counter["bytes"].as_u64()?,
+        })
+    });
+    denied.ok_or_else(|| not_understood("no counter".to_owned()))
 }
 
 /// `None` when the object is not written as nft writes it.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::conntrack;
 use crate::generation::MarkBits;
-use crate::in_force::InForce;
+use crate::in_force::{Denied, InForce};
 use crate::kernel::{ApplyError, Kernel, NftVersion};
 use crate::listing;
-use crate::names::Name;
+use crate::names::{DENIED, Name};
 use crate::process::{self, Finished, ProcessError};
 use crate::transaction::Transaction;
 
@@ -95,6 +95,16 @@ impl Nft {
         }
     }
 
+    /// How much our rules have denied since the table was made; `None` when there is no such table.
+    pub fn denied(&self, table: &Name) -> Result<Option<Denied>, ApplyError> {
+        let arguments = ["-j", "list", "counter", FAMILY, table.as_str(), DENIED];
+        match self.run(&arguments, &[]) {
+            Ok(finished) => listing::parse_denied(&finished.stdout).map(Some),
+            Err(error) if is_nothing_there(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs nft with these arguments and this input.
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
         let (program, arguments) = self.command_line(arguments)?;
@@ -111,9 +121,7 @@ impl Nft {
     fn listed(&self, arguments: &[&str]) -> Result<Option<InForce>, ApplyError> {
         match self.run(arguments, &[]) {
             Ok(finished) => listing::parse(&finished.stdout).map(Some),
-            Err(ApplyError::Refused { stderr }) if stderr.contains("No such file or directory") => {
-                Ok(None)
-            }
+            Err(error) if is_nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -164,6 +172,11 @@ impl Nft {
         }
         ApplyError::Refused { stderr }
     }
+}
+
+/// How nft tells that what it should list does not exist.
+fn is_nothing_there(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Refused { stderr } if stderr.contains("No such file or directory"))
 }
 
 impl Kernel for Nft {

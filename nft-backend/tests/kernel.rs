@@ -279,7 +279,9 @@ fn a_refused_transaction_changes_nothing_and_says_why() {
 
 #[test]
 fn a_table_that_is_not_there_is_none() {
-    assert_eq!(nft(&Netns::new()).list(&Config::default().table), Ok(None));
+    let (netns, table) = (Netns::new(), Config::default().table);
+    assert_eq!(nft(&netns).list(&table), Ok(None));
+    assert_eq!(nft(&netns).denied(&table), Ok(None));
 }
 
 #[test]

@@ -71,14 +71,14 @@ impl Inventory {
             .filter(|pod| pod.is_selectable())
             .cloned()
             .collect();
-        let (namespaces, classes) = classify(cluster, &pods);
+        let ((namespaces, classes), (owners, contested)) =
+            rayon::join(|| classify(cluster, &pods), || addresses(&pods));
         let mut class_of = vec![0; pods.len()];
         for (id, class) in (0..).zip(&classes) {
             for &pod in &class.pods {
                 class_of[pod as usize] = id;
             }
         }
-        let (owners, contested) = addresses(&pods);
         let node_addresses = node_addresses(cluster);
         Self {
             namespaces,

@@ -37,6 +37,8 @@ impl<'a> LabelIndex<'a> {
 
     /// The entries within `range` that `selector` matches, in ascending order.
     pub(crate) fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
+        // A list holds just what its own constraint matches, so that a lone constraint need not be tried again.
+        let is_exact = selector.constraints().count() == 1;
         let matching = |number: &u32| selector.matches(self.labels[*number as usize]);
         match self.narrowest(selector, &range) {
             None => range.filter(matching).collect(),
@@ -46,7 +48,7 @@ impl<'a> LabelIndex<'a> {
                     .into_iter()
                     .flatten()
                     .copied()
-                    .filter(matching)
+                    .filter(|number| is_exact || matching(number))
                     .collect();
                 if several {
                     found.sort_unstable();

@@ -13,6 +13,7 @@ use crate::partition::{Piece, join, partition};
 use crate::port_set::PortSet;
 use crate::resolve::PodSetId;
 use petgraph::graph::{DiGraph, NodeIndex};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,13 +26,18 @@ impl RuleGraph {
         if self.is_minimal {
             return self.clone();
         }
+        let before: Vec<Subject> = self.subjects().collect();
+        // Subjects have nothing to do with each other, so they are shared out over the cores.
+        let after: Vec<Vec<MinimalEdge>> = before
+            .par_iter()
+            .map(|subject| {
+                let edges = |direction| minimal_edges(subject, direction, &self.world);
+                Direction::ALL.into_iter().flat_map(edges).collect()
+            })
+            .collect();
         let mut merged: FxHashMap<Meaning, usize> = FxHashMap::default();
         let mut subjects: Vec<(SubjectClass, Vec<MinimalEdge>)> = Vec::new();
-        for subject in self.subjects() {
-            let edges: Vec<MinimalEdge> = Direction::ALL
-                .into_iter()
-                .flat_map(|direction| minimal_edges(&subject, direction, &self.world))
-                .collect();
+        for (subject, edges) in before.iter().zip(after) {
             let class = subject.class();
             let next = subjects.len();
             match *merged.entry(Meaning::of(class, &edges)).or_insert(next) {

@@ -161,9 +161,16 @@ impl fmt::Display for PortSet {
 /// The ports as `80-90,8080`, or `all`.
 pub fn port_ranges(ports: &RangeSet<u16>) -> String {
     if ports.is_full() {
-        return "all".to_owned();
+        "all".to_owned()
+    } else {
+        numeric_ranges(ports)
     }
-    let texts: Vec<String> = ports
+}
+
+/// The ports as `80-90,8080`; every port is `1-65535`, because nobody listens on port 0.
+pub fn numeric_ranges(ports: &RangeSet<u16>) -> String {
+    let usable = ports.intersection(&RangeSet::range(1, u16::MAX));
+    let texts: Vec<String> = usable
         .ranges()
         .iter()
         .map(|(first, last)| {

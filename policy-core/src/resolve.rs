@@ -94,6 +94,7 @@ pub(crate) struct Resolver<'a> {
     peers: FxHashMap<(Scope<'a>, &'a Selector), PodSetId>,
     namespace_lists: FxHashMap<&'a Selector, Arc<[u32]>>,
     known_blocks: FxHashMap<&'a IpBlock, BlockId>,
+    known_ports: FxHashMap<&'a Ports, RulePorts>,
 }
 
 /// The namespaces of a pod peer.
@@ -117,6 +118,7 @@ impl<'a> Resolver<'a> {
             peers: FxHashMap::default(),
             namespace_lists: FxHashMap::default(),
             known_blocks: FxHashMap::default(),
+            known_ports: FxHashMap::default(),
         }
     }
 
@@ -173,15 +175,15 @@ impl<'a> Resolver<'a> {
                     rule,
                     peer,
                 };
-                let ports = self.rule_ports(ports, direction);
+                let ports = self.rule_ports(ports);
                 match peers {
                     Peers::Everyone => {
-                        self.grant(PeerSet::Everyone, &ports, source(None), &mut grants);
+                        self.grant(PeerSet::Everyone, ports, source(None), &mut grants);
                     }
                     Peers::Listed(list) => {
                         for (number, peer) in (0..).zip(list) {
                             let peers = self.peer(group.namespace, peer);
-                            self.grant(peers, &ports, source(Some(number)), &mut grants);
+                            self.grant(peers, ports, source(Some(number)), &mut grants);
                         }
                     }
                 }
@@ -191,50 +193,64 @@ impl<'a> Resolver<'a> {
         grants
     }
 
-    /// The ports of a rule: those that can be numbered now, and the names that only each destination of an egress
-    /// rule tells.
-    fn rule_ports(&mut self, ports: &Ports, direction: Direction) -> RulePorts {
-        let (numbers, names) = split(ports);
-        let of_subject = direction == Direction::Ingress && !names.is_empty();
-        let now = (of_subject || !numbers.is_empty()).then(|| GrantedPorts {
-            names: of_subject.then(|| self.names.intern(names.clone())),
-            numbers: self.port_sets.intern(numbers),
-        });
-        let of_destination = if direction == Direction::Egress {
-            names
-        } else {
-            Vec::new()
-        };
-        RulePorts {
-            now,
-            of_destination,
+    /// The ports of a rule, each distinct list looked at once.
+    fn rule_ports(&mut self, ports: &'a Ports) -> RulePorts {
+        if let Some(&known) = self.known_ports.get(ports) {
+            return known;
         }
+        let (numbers, names) = split(ports);
+        let read = RulePorts {
+            has_numbers: !numbers.is_empty(),
+            numbers: self.port_sets.intern(numbers),
+            names: (!names.is_empty()).then(|| self.names.intern(names)),
+        };
+        self.known_ports.insert(ports, read);
+        read
     }
 
-    /// Adds what one peer is given, unless nobody is that peer.
-    fn grant(
-        &mut self,
-        peers: PeerSet,
-        ports: &RulePorts,
-        source: Source,
-        grants: &mut Vec<Grant>,
-    ) {
+    /// Adds what one peer is given, unless nobody is that peer. The names of an ingress rule wait for the subject that
+    /// they are looked up on; those of an egress rule are resolved for each destination.
+    fn grant(&mut self, peers: PeerSet, ports: RulePorts, source: Source, grants: &mut Vec<Grant>) {
         if self.is_nobody(peers) {
             return;
         }
-        if !ports.of_destination.is_empty() {
-            let named = self.named(peers, &ports.of_destination);
-            grants.extend(named.into_iter().map(|(peers, ports)| Grant {
+        let mut add = |peers, ports| {
+            grants.push(Grant {
                 peers,
                 ports,
                 source,
-            }));
+            });
+        };
+        match (source.direction, ports.names) {
+            (Direction::Egress, Some(names)) => {
+                let names = self.names.shared(names);
+                for (peers, numbers) in self.named(peers, &names) {
+                    add(
+                        peers,
+                        GrantedPorts {
+                            numbers,
+                            names: None,
+                        },
+                    );
+                }
+                if ports.has_numbers {
+                    add(
+                        peers,
+                        GrantedPorts {
+                            numbers: ports.numbers,
+                            names: None,
+                        },
+                    );
+                }
+            }
+            (_, names) => add(
+                peers,
+                GrantedPorts {
+                    numbers: ports.numbers,
+                    names,
+                },
+            ),
         }
-        grants.extend(ports.now.map(|ports| Grant {
-            peers,
-            ports,
-            source,
-        }));
     }
 
     /// What a grant's ports are for a subject with these named ports.
@@ -323,7 +339,7 @@ impl<'a> Resolver<'a> {
     /// Resolves port names towards destinations: for each number list, the destinations that give the names these
     /// numbers. A name is looked up on the destination pod (semantics, rule 20), so an address that is no pod's has
     /// none.
-    fn named(&mut self, peers: PeerSet, names: &[PortName]) -> Vec<(PeerSet, GrantedPorts)> {
+    fn named(&mut self, peers: PeerSet, names: &[PortName]) -> Vec<(PeerSet, PortSetId)> {
         let destinations: Vec<(PeerSet, PortSet)> = match peers {
             PeerSet::Pods(set) => self.named_pods(self.pod_sets.shared(set).iter().copied(), names),
             PeerSet::Everyone => {
@@ -333,17 +349,10 @@ impl<'a> Resolver<'a> {
             }
             PeerSet::Block(block) => self.named_addresses(block, names),
         };
-        let granted = destinations.into_iter().map(|(peers, ports)| {
-            let numbers = self.port_sets.intern(ports);
-            (
-                peers,
-                GrantedPorts {
-                    numbers,
-                    names: None,
-                },
-            )
-        });
-        granted.collect()
+        let numbered = destinations.into_iter();
+        numbered
+            .map(|(peers, ports)| (peers, self.port_sets.intern(ports)))
+            .collect()
     }
 
     fn named_pods(
@@ -387,11 +396,11 @@ impl<'a> Resolver<'a> {
 }
 
 /// The ports of a rule.
+#[derive(Clone, Copy)]
 struct RulePorts {
-    /// What can be said without knowing the destination.
-    now: Option<GrantedPorts>,
-    /// The names that each destination gives its own numbers.
-    of_destination: Vec<PortName>,
+    numbers: PortSetId,
+    has_numbers: bool,
+    names: Option<NamesId>,
 }
 
 fn bearers(inventory: &Inventory) -> FxHashMap<PortName, Vec<ClassId>> {

@@ -1,10 +1,16 @@
 //! The subcommands, one file each.
 
+mod apply;
+mod demo;
 mod explain;
+mod flush;
+mod kernel;
 mod lint;
 mod load;
 mod matrix;
+mod node;
 mod render;
+mod status;
 mod test;
 
 use std::process::ExitCode;
@@ -20,6 +26,8 @@ pub enum Outcome {
     Found,
     /// Wrong usage, or input that could not be read.
     Unreadable,
+    /// Ended early because a signal asked for it.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -28,6 +36,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Fine => Self::SUCCESS,
             Outcome::Found => Self::from(1),
             Outcome::Unreadable => Self::from(2),
+            Outcome::Interrupted => Self::from(130),
         }
     }
 }
@@ -40,5 +49,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
         Command::Render(options) => render::run(arguments, options),
+        Command::Apply(options) => apply::run(arguments, options),
+        Command::Status(options) => status::run(arguments, options),
+        Command::Flush(options) => flush::run(options),
+        Command::Demo(options) => demo::run(arguments, options),
     }
 }

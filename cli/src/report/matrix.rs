@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use policy_core::port_set::port_ranges;
+use policy_core::port_set::numeric_ranges;
 use policy_core::{PodId, PortSet, Protocol};
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ fn by_protocol(ports: &PortSet) -> Vec<(String, String)> {
         .into_iter()
         .filter(|protocol| !ports.ports(*protocol).is_empty());
     let mut lists: Vec<_> = with_ports
-        .map(|protocol| (protocol.to_string(), port_ranges(ports.ports(protocol))))
+        .map(|protocol| (protocol.to_string(), numeric_ranges(ports.ports(protocol))))
         .collect();
     if ports.allows_other() {
         lists.push(("other".to_owned(), "all".to_owned()));

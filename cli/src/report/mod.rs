@@ -1,10 +1,14 @@
 //! What the command prints. Nothing else writes to standard output or standard error.
 
+pub mod apply;
+pub mod demo;
+mod demo_matrix;
 pub mod explanation;
 pub mod findings;
 pub mod matrix;
 pub mod ruleset;
 mod snippet;
+pub mod status;
 pub mod tests;
 
 use std::io::{IsTerminal, Write};
@@ -86,4 +90,17 @@ pub fn input_error(error: &InputError) -> serde_json::Value {
         "path": error.path.to_string(),
         "message": error.message,
     })
+}
+
+/// Writes findings to standard error, each line as a warning.
+pub fn print_warnings(lines: &str) {
+    for line in lines.lines() {
+        print_error(&format!("warning: {line}"));
+    }
+}
+
+/// `1 set`, `2 sets`
+fn counted(count: usize, name: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{plural}")
 }

@@ -1,6 +1,7 @@
 //! The one door to iproute2: runs `ip` and reports what it refuses.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub(crate) fn batch(namespace: Option<&str>, lines: &str) -> Result<(), LabError
     let mut child = Command::new("ip")
         .args(arguments)
         .args(["-batch", "-"])
+        // Ctrl-C is for this process, which then wants `ip` to clean up.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -163,6 +163,16 @@ impl Lab {
         Ok(names)
     }
 
+    /// Deletes the namespaces of all labs with this prefix, whether their process has ended or not, and gives their
+    /// names. For labs that were kept: another process may have the number of theirs by now.
+    pub fn remove_all(prefix: &str) -> Result<Vec<String>, LabError> {
+        check_prefix(prefix)?;
+        let is_of_lab = |name: &String| creator(prefix, name).is_some();
+        let names: Vec<String> = existing_names()?.into_iter().filter(is_of_lab).collect();
+        delete(names.clone())?;
+        Ok(names)
+    }
+
     /// The position in [`Lab::namespaces`] of the one that has this address.
     pub(crate) fn position_of(&self, address: IpAddr) -> Result<usize, LabError> {
         self.owners

@@ -28,5 +28,5 @@ pub use error::LabError;
 pub use lab::Lab;
 pub use namespace::Namespace;
 pub use probe::{Probe, ProbeKind, Seen};
-pub use topology::{NodeSpec, PodSpec, Topology};
+pub use topology::{NodeSpec, PodSpec, Topology, is_routable};
 pub use traffic::{Counted, Stream, Traffic};

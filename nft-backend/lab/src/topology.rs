@@ -112,8 +112,9 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LabError>
     Ok(())
 }
 
-/// Link-local addresses are refused too: the lab's own links use them.
-fn is_routable(address: IpAddr) -> bool {
+/// Whether a machine of a lab can have this address. Link-local ones cannot be had either: the lab's own links use
+/// them.
+pub fn is_routable(address: IpAddr) -> bool {
     let is_local = match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),

@@ -77,6 +77,19 @@ fn leftovers_of_ended_processes_are_removed_and_nothing_else() {
 }
 
 #[test]
+fn all_labs_of_a_prefix_are_removed_and_no_others() {
+    let kept = build_from(&topology(), "lab-all").keep();
+    let other = build("lab-all-else");
+    let mut removed = Lab::remove_all("lab-all").unwrap();
+    removed.sort();
+    let mut expected = kept;
+    expected.sort();
+    assert_eq!(removed, expected);
+    assert_eq!(namespaces("lab-all-else-").len(), 7);
+    other.remove().unwrap();
+}
+
+#[test]
 fn a_lab_that_is_kept_stands_until_its_names_are_deleted() {
     let names = build_from(&topology(), "lab-kept").keep();
     let mut standing = namespaces("lab-kept-");

@@ -1,0 +1,90 @@
+//! `nopal status`: what is in force, and how it differs from what policies mean.
+
+use nft_backend::config::Config;
+use nft_backend::drift::drift;
+use nft_backend::in_force::InForce;
+use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::nft::Nft;
+use nft_backend::ruleset::Ruleset;
+
+use super::{Outcome, kernel, load, node};
+use crate::args::{Arguments, Format, InputArguments, Status};
+use crate::report;
+use crate::report::status::State;
+
+pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
+    let config = Config::default();
+    let desired = match desired(arguments, options, &config) {
+        Ok(desired) => desired,
+        Err(outcome) => return outcome,
+    };
+    let (desired, outcome) = desired.unzip();
+    let state = match look(&options.place.kernel(), &config, desired.as_ref()) {
+        Ok(state) => state,
+        Err(error) => {
+            report::print_error(&format!("error: {}", kernel::explain(&error)));
+            return Outcome::Unreadable;
+        }
+    };
+    report::print(&match options.format {
+        Format::Text => report::status::text(&state),
+        Format::Json => report::json(&report::status::json(&state)),
+    });
+    let differs = state.drift.is_some_and(|drift| !drift.is_empty());
+    outcome.unwrap_or(Outcome::Fine).max(if differs {
+        Outcome::Found
+    } else {
+        Outcome::Fine
+    })
+}
+
+/// What should be in force, when PATHS say so.
+fn desired(
+    arguments: &Arguments,
+    options: &Status,
+    config: &Config,
+) -> Result<Option<(Ruleset, Outcome)>, Outcome> {
+    let Some(node) = &options.node else {
+        return Ok(None);
+    };
+    let input = InputArguments {
+        paths: options.paths.clone(),
+        namespace: options.namespace.clone(),
+    };
+    let manifests = load::read(arguments, &input);
+    node::rules(&manifests, node, config).map(Some)
+}
+
+fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<State, ApplyError> {
+    let mut in_force = kernel.list(&config.table)?;
+    let mut drift = desired.map(|desired| differences(desired, in_force.as_ref()));
+    if drift.as_ref().is_some_and(|drift| !drift.is_empty()) {
+        // Just after a large load the kernel can leave elements out of a list.
+        in_force = kernel.list(&config.table)?;
+        drift = desired.map(|desired| differences(desired, in_force.as_ref()));
+    }
+    Ok(State {
+        table: config.table.clone(),
+        denied: kernel.denied(&config.table)?,
+        in_force,
+        drift,
+    })
+}
+
+/// Rules are only counted when they are compared, so the digest that the load left has to be the desired one as well.
+fn differences(desired: &Ruleset, in_force: Option<&InForce>) -> Vec<String> {
+    let nothing = InForce::default();
+    let in_force = in_force.unwrap_or(&nothing);
+    let mut differences: Vec<String> = drift(desired, in_force)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let digest = in_force.digest();
+    if differences.is_empty() && digest != Some(desired.digest()) {
+        differences.push(format!(
+            "table {} was loaded from other policies",
+            desired.table
+        ));
+    }
+    differences
+}

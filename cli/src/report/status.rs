@@ -1,0 +1,118 @@
+//! What is in force, for people and for programs.
+
+use std::fmt::Write;
+
+use nft_backend::in_force::{Denied, InForce};
+use nft_backend::names::Name;
+use serde_json::{Value, json};
+
+use super::counted;
+
+/// What is in force.
+#[derive(Debug)]
+pub struct State {
+    /// The table that was looked for.
+    pub table: Name,
+    /// What is in it; `None` when there is no such table.
+    pub in_force: Option<InForce>,
+    /// What it has denied.
+    pub denied: Option<Denied>,
+    /// How it differs from what policies mean, if there were any to compare with.
+    pub drift: Option<Vec<String>>,
+}
+
+/// The state for people.
+pub fn text(state: &State) -> String {
+    let mut text = match &state.in_force {
+        None => format!(
+            "there is no table inet {}; no policy is in force\n",
+            state.table
+        ),
+        Some(in_force) => in_force_text(state, in_force),
+    };
+    match &state.drift {
+        None => {}
+        Some(drift) if drift.is_empty() => text += "it is what the policies mean\n",
+        Some(drift) => {
+            let _ = writeln!(
+                text,
+                "{} from what the policies mean:",
+                counted(drift.len(), "difference")
+            );
+            for difference in drift {
+                let _ = writeln!(text, "  {difference}");
+            }
+        }
+    }
+    text
+}
+
+fn in_force_text(state: &State, in_force: &InForce) -> String {
+    let table = &state.table;
+    let mut text = match in_force.epoch() {
+        None => format!("table inet {table} is there, but no load of ours was switched to\n"),
+        Some(epoch) => format!("table inet {table}: epoch {epoch}"),
+    };
+    if in_force.epoch().is_some() {
+        if let Some((bits, generation)) = in_force.generation() {
+            let _ = write!(text, ", generation {generation} in mark bits {bits}");
+        }
+        if let Some(digest) = in_force.digest() {
+            let _ = write!(text, ", digest {digest}");
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "{}, {} and {} with {}",
+        counted(in_force.chains.len(), "chain"),
+        counted(in_force.sets.len(), "set"),
+        counted(in_force.maps.len(), "map"),
+        counted(elements(in_force), "element"),
+    );
+    if let Some(Denied { packets, bytes }) = state.denied {
+        let _ = writeln!(text, "denied so far: {packets} packets, {bytes} bytes");
+    }
+    text
+}
+
+/// The state for programs.
+pub fn json(state: &State) -> Value {
+    let in_force = state.in_force.as_ref().map(|in_force| {
+        let generation = in_force.generation();
+        json!({
+            "epoch": in_force.epoch().and_then(|epoch| number(&epoch)),
+            "generation": generation.and_then(|(_, generation)| number(&generation)),
+            "markBits": generation.map(|(bits, _)| bits.to_string()),
+            "digest": in_force.digest().map(|digest| digest.to_string()),
+            "chains": in_force.chains.len(),
+            "sets": in_force.sets.len(),
+            "maps": in_force.maps.len(),
+            "elements": elements(in_force),
+            "denied": state.denied.map(|Denied { packets, bytes }| {
+                json!({ "packets": packets, "bytes": bytes })
+            }),
+        })
+    });
+    json!({
+        "table": state.table.as_str(),
+        "inForce": in_force,
+        "drift": state.drift,
+    })
+}
+
+fn number(value: &impl ToString) -> Option<u64> {
+    value.to_string().parse().ok()
+}
+
+fn elements(in_force: &InForce) -> usize {
+    let sets = in_force
+        .sets
+        .values()
+        .map(|set| set.elements.len() + set.unread.len());
+    let maps = in_force
+        .maps
+        .values()
+        .map(|map| map.entries.len() + map.unread.len());
+    sets.chain(maps).sum()
+}
