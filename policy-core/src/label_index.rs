@@ -37,8 +37,17 @@ impl<'a> LabelIndex<'a> {
 
     /// The entries within `range` that `selector` matches, in ascending order.
     pub(crate) fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
-        // A list holds just what its own constraint matches, so that a lone constraint need not be tried again.
-        let is_exact = selector.constraints().count() == 1;
+        // Unless values are excluded, the lists hold just what their own constraint matches, so that a lone constraint
+        // need not be tried again.
+        let mut constraints = selector.constraints();
+        let excludes = |constraint: &Constraint| match &constraint.values {
+            Values::Except(values) => !values.is_empty(),
+            Values::Only(_) => false,
+        };
+        let is_exact = match (constraints.next(), constraints.next()) {
+            (Some((_, lone)), None) => !excludes(lone),
+            _ => false,
+        };
         let matching = |number: &u32| selector.matches(self.labels[*number as usize]);
         match self.narrowest(selector, &range) {
             None => range.filter(matching).collect(),
