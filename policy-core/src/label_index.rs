@@ -107,3 +107,57 @@ fn within<'l>(list: &'l [u32], range: &Range<u32>) -> &'l [u32] {
     let end = list.partition_point(|&number| number < range.end);
     &list[start..end]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each combination of `a` and `b` being missing, `x`, `y` or `z`.
+    fn label_sets() -> Vec<Labels> {
+        let values = [None, Some("x"), Some("y"), Some("z")];
+        let pairs = values
+            .iter()
+            .flat_map(|a| values.iter().map(move |b| (*a, *b)));
+        pairs
+            .map(|(a, b)| {
+                let written = [("a", a), ("b", b)].into_iter();
+                written
+                    .filter_map(|(key, value)| Some((key, value?)))
+                    .collect()
+            })
+            .collect()
+    }
+
+    fn requirements() -> Vec<(&'static str, Constraint)> {
+        let of = |key| {
+            [
+                (key, Constraint::one_of(["x"])),
+                (key, Constraint::one_of(["x", "y"])),
+                (key, Constraint::none_of(["x"])),
+                (key, Constraint::none_of(["x", "y"])),
+                (key, Constraint::exists()),
+                (key, Constraint::lacks()),
+            ]
+        };
+        of("a").into_iter().chain(of("b")).collect()
+    }
+
+    #[test]
+    fn the_index_finds_what_trying_every_entry_finds() {
+        let entries = label_sets();
+        let index = LabelIndex::new(entries.iter());
+        let count = u32::try_from(entries.len()).unwrap();
+        for one in requirements() {
+            for other in requirements() {
+                let selector = Selector::from_iter([one.clone(), other]);
+                for range in [0..count, 3..11, 5..5] {
+                    let tried: Vec<u32> = range
+                        .clone()
+                        .filter(|&number| selector.matches(&entries[number as usize]))
+                        .collect();
+                    assert_eq!(index.select(&selector, range), tried, "{selector}");
+                }
+            }
+        }
+    }
+}
