@@ -50,15 +50,22 @@ pub(crate) fn grants(
     let permissions = subject.permissions(direction);
     let mut grants = Vec::new();
     let mut boxes = Boxes::default();
+    let mut everyone = BTreeSet::new();
+    let mut is_open = false;
     let mut splits = Vec::new();
     for permission in &permissions {
         if permission.is_for_everyone() {
-            grants.push(Grant::Everyone(ports(permission.ports())));
+            everyone.extend(port_ranges(permission.ports()));
+            is_open |= permission.ports().is_all();
         } else if permission.ports().is_all() {
+            is_open |= *permission.blocks() == IpSet::full();
             grants.push(Grant::Peers(peers(permission)));
         } else {
             splits.push((elements(permission), permission));
         }
+    }
+    if is_open {
+        return vec![Grant::Everyone(Ports::All)];
     }
     splits.sort_by_key(|(elements, _)| std::cmp::Reverse(*elements));
     for (position, (elements, permission)) in splits.into_iter().enumerate() {
@@ -72,7 +79,10 @@ pub(crate) fn grants(
             boxes.add(permission);
         }
     }
-    let boxes = boxes.disjoint();
+    let boxes = boxes.disjoint(&mut everyone);
+    if !everyone.is_empty() {
+        grants.push(Grant::Everyone(Ports::Only(everyone)));
+    }
     if !boxes.is_empty() {
         grants.push(Grant::PeerPorts(boxes));
     }
@@ -121,12 +131,16 @@ impl Boxes {
     }
 
     /// Boxes of which no two overlap. The blocks of a minimal graph are disjoint; what a block gives a pod's address
-    /// already is taken out of the pod's own ports.
-    fn disjoint(&self) -> BTreeSet<PeerPorts> {
+    /// already is taken out of the pod's own ports. A port that blocks open to every address of both families goes to
+    /// `everyone`, whose lookup is cheaper.
+    fn disjoint(&self, everyone: &mut BTreeSet<ProtocolPorts>) -> BTreeSet<PeerPorts> {
         let mut boxes = BTreeSet::new();
-        for (addresses, ports) in &self.blocks {
-            for range in ranges(addresses) {
-                boxes.extend(port_ranges(ports).map(|ports| boxed(range, ports)));
+        for (ports, addresses) in self.blocks_by_ports() {
+            let addresses = union(&addresses);
+            if addresses == IpSet::full() {
+                everyone.insert(ports);
+            } else {
+                boxes.extend(ranges(&addresses).map(|range| boxed(range, ports)));
             }
         }
         for (&address, ports) in &self.pods {
@@ -140,6 +154,32 @@ impl Boxes {
             boxes.extend(ports.map(|ports| boxed(range, ports)));
         }
         boxes
+    }
+
+    /// The blocks of each port range, to join those that touch: a minimal graph splits them where ports differ.
+    fn blocks_by_ports(&self) -> BTreeMap<ProtocolPorts, Vec<&IpSet>> {
+        let mut by_ports: BTreeMap<ProtocolPorts, Vec<&IpSet>> = BTreeMap::new();
+        for (addresses, ports) in &self.blocks {
+            for ports in port_ranges(ports) {
+                by_ports.entry(ports).or_default().push(addresses);
+            }
+        }
+        by_ports
+    }
+}
+
+fn union(sets: &[&IpSet]) -> IpSet {
+    IpSet {
+        v4: sets
+            .iter()
+            .flat_map(|set| set.v4.ranges())
+            .copied()
+            .collect(),
+        v6: sets
+            .iter()
+            .flat_map(|set| set.v6.ranges())
+            .copied()
+            .collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use policy_core::graph::{RuleGraph, Subject};
-use policy_core::{Direction, Pod};
+use policy_core::{Direction, Pod, PolicyId};
 
 use crate::class::{Class, Classes, Dispatch, Grant, SharedPeers};
 use crate::config::Config;
@@ -27,19 +27,11 @@ fn classes(graph: &RuleGraph, node: &str) -> Classes {
     let mut pool = PeerPool::default();
     let mut ingress = Drafts::default();
     let mut egress = Drafts::default();
-    for subject in graph.subjects() {
-        let local: Vec<&Pod> = subject
-            .pods()
-            .into_iter()
-            .filter(|pod| is_on(pod, node))
-            .collect();
+    for (local, subject) in local_subjects(graph, node) {
         let addresses: Vec<IpAddr> = local.iter().flat_map(|pod| graph.addresses(pod)).collect();
-        if addresses.is_empty() {
-            continue;
-        }
         let dispatch = Dispatch {
-            ingress: ingress.add(&subject, Direction::Ingress, &local, &mut pool),
-            egress: egress.add(&subject, Direction::Egress, &local, &mut pool),
+            ingress: ingress.add(graph, &subject, Direction::Ingress, &local, &mut pool),
+            egress: egress.add(graph, &subject, Direction::Egress, &local, &mut pool),
         };
         classes.pods.extend(
             addresses
@@ -77,6 +69,20 @@ fn classes(graph: &RuleGraph, node: &str) -> Classes {
     classes
 }
 
+/// The subjects with pods on the node that have addresses, each with these pods. Their order, and so the classes'
+/// numbers, follows these pods alone: a graph of this node gives the same as one of the whole cluster.
+fn local_subjects<'g>(graph: &'g RuleGraph, node: &str) -> Vec<(Vec<&'g Pod>, Subject<'g>)> {
+    let local = |subject: &Subject<'g>| -> Vec<&'g Pod> {
+        let pods = subject.pods().into_iter();
+        pods.filter(|pod| is_on(pod, node) && !graph.addresses(pod).is_empty())
+            .collect()
+    };
+    let subjects = graph.subjects().map(|subject| (local(&subject), subject));
+    let mut subjects: Vec<_> = subjects.filter(|(local, _)| !local.is_empty()).collect();
+    subjects.sort_by(|(left, _), (right, _)| left[0].id.cmp(&right[0].id));
+    subjects
+}
+
 fn is_on(pod: &Pod, node: &str) -> bool {
     pod.node.as_deref() == Some(node)
 }
@@ -98,6 +104,7 @@ impl Drafts {
     /// Files a subject under the class with its permissions; `None` when it is not isolated in `direction`.
     fn add(
         &mut self,
+        graph: &RuleGraph,
         subject: &Subject<'_>,
         direction: Direction,
         local: &[&Pod],
@@ -106,7 +113,10 @@ impl Drafts {
         if !subject.is_isolated(direction) {
             return None;
         }
-        let policies = subject.policies(direction);
+        let policies: BTreeSet<&PolicyId> = local
+            .iter()
+            .flat_map(|pod| graph.isolating(pod, direction))
+            .collect();
         let number = self.by_grants.len() + 1;
         let draft = self
             .by_grants

@@ -161,6 +161,19 @@ impl RuleGraph {
         subject.is_some_and(|subject| subject.is_isolated(direction))
     }
 
+    /// The policies that isolate the pod in `direction`, sorted; none for what is no subject.
+    pub fn isolating(&self, pod: &Pod, direction: Direction) -> Vec<&PolicyId> {
+        let subject = self
+            .index_of(pod)
+            .and_then(|index| self.subject_of_pod(index));
+        let policies = subject.map(|subject| self.policies_isolating(&subject, pod, direction));
+        policies
+            .into_iter()
+            .flatten()
+            .map(|policy| &policy.id)
+            .collect()
+    }
+
     /// What a pod may exchange in `direction` with addresses that are no pod's: disjoint address sets, each with what
     /// passes there; addresses in none of them exchange nothing.
     pub fn outside(&self, pod: &Pod, direction: Direction) -> Vec<(IpSet, PortSet)> {
@@ -232,7 +245,7 @@ impl RuleGraph {
         let subject_pod = &self.inventory().pods[pod as usize];
         let other = PeerSide::new(self.inventory(), subject_pod, peer);
         if admitting.is_empty() {
-            let isolating = self.isolating(subject, subject_pod, direction);
+            let isolating = self.policies_isolating(subject, subject_pod, direction);
             let because = isolating.iter().map(|policy| Because::Isolates {
                 policy: policy.id.clone(),
                 direction,
@@ -263,7 +276,7 @@ impl RuleGraph {
     }
 
     /// The policies that isolate this very pod, sorted. A merged subject class may know policies of other pods.
-    fn isolating<'g>(
+    fn policies_isolating<'g>(
         &'g self,
         subject: &Subject<'g>,
         pod: &Pod,

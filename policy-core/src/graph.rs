@@ -231,7 +231,8 @@ impl<'g> Subject<'g> {
         self.class().is_isolated(direction)
     }
 
-    /// The policies that isolate pods of the class in `direction`, sorted.
+    /// The policies that isolate pods of the class in `direction`, sorted. In a minimized graph a class can hold pods
+    /// of several namespaces; [`RuleGraph::isolating`] tells the policies of one pod.
     pub fn policies(&self, direction: Direction) -> BTreeSet<&'g PolicyId> {
         let world = &self.graph.world;
         let groups = self

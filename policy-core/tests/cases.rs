@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 fn every_row_holds(table: &Path) -> Result<()> {
-    let objects = read(&table.with_file_name("cluster.yaml"))?;
+    let objects = Objects::from_yaml(&fs::read_to_string(table.with_file_name("cluster.yaml"))?)?;
     let cluster = objects.cluster();
     let reference = objects.reference();
     let graph = RuleGraph::compile(&cluster);
@@ -63,11 +63,6 @@ fn agrees(row: &Row, (verdict, because): &Judgement) -> bool {
             .because
             .iter()
             .all(|sentence| because.contains(sentence))
-}
-
-fn read(cluster: &Path) -> Result<Objects> {
-    let documents = serde_saphyr::from_multiple(&fs::read_to_string(cluster)?)?;
-    Ok(Objects::read(documents)?)
 }
 
 harness! {

@@ -9,7 +9,12 @@ use nft_backend::element::{PeerPorts, ProtocolPorts};
 use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
+pub(crate) mod case;
+pub(crate) mod judge;
 pub(crate) mod netns;
+pub(crate) mod pair;
+pub(crate) mod places;
+pub(crate) mod wire;
 
 /// Two local pods and two policies, in both families:
 ///
@@ -65,6 +70,13 @@ pub(crate) fn sample() -> Classes {
             (ip("fd00:2::2"), ingress_only),
         ]),
     }
+}
+
+/// What differs between two texts, line by line; nothing when they are the same.
+pub(crate) fn difference(expected: &str, found: &str) -> String {
+    let diff = similar::TextDiff::from_lines(expected, found);
+    let mut lines = diff.unified_diff();
+    lines.header("expected", "found").to_string()
 }
 
 pub(crate) fn class(comment: &[&str], grants: impl IntoIterator<Item = Grant>) -> Class {

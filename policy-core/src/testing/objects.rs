@@ -8,6 +8,7 @@ use crate::reference::Reference;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
+use std::error::Error;
 
 /// API objects, as written and as read.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +51,14 @@ impl Objects {
         }
         objects.written = written;
         Ok(objects)
+    }
+
+    /// Reads the API objects of a YAML file, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// When it is not YAML, or for what `read` refuses.
+    pub fn from_yaml(text: &str) -> Result<Self, Box<dyn Error>> {
+        Ok(Self::read(serde_saphyr::from_multiple(text)?)?)
     }
 
     /// The objects as they were written.
