@@ -14,6 +14,7 @@ pub mod fake;
 mod fake_table;
 pub mod generation;
 mod grants;
+mod hash;
 pub mod in_force;
 pub mod interpreter;
 pub mod kernel;

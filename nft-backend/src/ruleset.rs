@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use crate::element::{Element, Key};
+use crate::hash::Fnv;
 use crate::names::{Epoch, Name};
 use crate::statement::Rule;
 use crate::value::Family;
@@ -121,10 +122,10 @@ impl Ruleset {
 
     /// The digest of the text without comments, which the kernel does not keep.
     pub fn digest(&self) -> Digest {
-        let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut hasher = Fnv::new();
         // The hasher takes every text, so writing to it cannot fail.
         let _ = write_text(&mut hasher, self, Comments::Omit);
-        Digest(hasher.0)
+        Digest(hasher.hash())
     }
 }
 
@@ -185,17 +186,6 @@ impl Chain {
             priority: self.priority,
             comment: self.comment.clone(),
         }
-    }
-}
-
-struct Fnv(u64);
-
-impl Write for Fnv {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        Ok(())
     }
 }
 
