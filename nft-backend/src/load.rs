@@ -16,10 +16,10 @@
 
 use crate::config::Config;
 use crate::generation::{Generation, MarkBits};
-use crate::in_force::{HOOK, InForce, base_comment, stamp_comment};
+use crate::in_force::{HOOK, InForce, base_comment, digest_set, stamp_comment};
 use crate::kernel::{ApplyError, Kernel};
 use crate::layout::set_generation;
-use crate::names::{BASE, Epoch, Name, STAMP};
+use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Chain, Ruleset};
 use crate::statement::Rule;
 use crate::transaction::{Object, Target, Transaction};
@@ -177,7 +177,10 @@ pub fn plan(
         .chains
         .remove(&Name::fixed(BASE))
         .unwrap_or_default();
-    comment(base.rules.first_mut(), &base_comment(epoch, digest));
+    comment(base.rules.first_mut(), &base_comment(epoch));
+    contents
+        .sets
+        .insert(Name::fixed(DIGEST).at(epoch), digest_set(digest));
     Ok(Load {
         epoch,
         generation: next.map(|(_, generation, _)| generation),

@@ -28,6 +28,9 @@ pub const R_EGRESS: &str = "r_egress";
 /// Counts what is denied.
 pub const DENIED: &str = "denied";
 
+/// Holds the digest of the ruleset in force; no rule looks at it.
+pub const DIGEST: &str = "digest";
+
 /// The kernel takes 255 bytes; the suffix `_e4294967295` of an epoch takes 12 of them.
 const LONGEST: usize = 255 - 12;
 /// A label may be followed by a prefix like `ir_` and a suffix like `_qr4294967295`.
@@ -104,8 +107,13 @@ impl Name {
 
     /// The epoch that the name ends with, if any.
     pub fn epoch(&self) -> Option<Epoch> {
-        let (_, number) = self.0.rsplit_once("_e")?;
-        number.parse().ok().map(Epoch)
+        self.split_epoch().map(|(_, epoch)| epoch)
+    }
+
+    /// The name without the epoch that it ends with, and that epoch.
+    pub(crate) fn split_epoch(&self) -> Option<(Self, Epoch)> {
+        let (name, number) = self.0.rsplit_once("_e")?;
+        Some((Self(name.into()), Epoch(number.parse().ok()?)))
     }
 }
 
@@ -167,8 +175,8 @@ impl fmt::Display for Label {
     }
 }
 
-/// The number of one full load. Every object of a load carries it at the end of its name, so that
-/// the old and the new contents of the table stand beside each other until the switch.
+/// The number of one load or increment. Every object that it makes carries it at the end of its name,
+/// so that old and new contents of the table stand beside each other until the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u32);
 
@@ -181,7 +189,7 @@ impl Epoch {
         Self(number)
     }
 
-    /// The epoch after this one. The number comes round after four billion loads; the objects of
+    /// The epoch after this one. The number comes round after four billion changes; the objects of
     /// the epochs before the last are long deleted by then.
     #[must_use]
     pub const fn next(self) -> Self {

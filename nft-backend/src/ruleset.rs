@@ -85,28 +85,28 @@ impl Ruleset {
     /// The base chain and the counters keep their names: they outlive epochs.
     #[must_use]
     pub fn at_epoch(&self, epoch: Epoch) -> Self {
-        let keeps = |name: &Name| {
-            self.counters.contains(name)
-                || self
-                    .chains
-                    .get(name)
-                    .is_some_and(|chain| chain.priority.is_some())
-        };
+        self.placed(|name| name.at(epoch))
+    }
+
+    /// The same contents with other names for sets, maps and regular chains.
+    #[must_use]
+    pub(crate) fn placed(&self, place: impl Fn(&Name) -> Name) -> Self {
         let rename = |name: &Name| {
-            if keeps(name) {
+            let chain = self.chains.get(name);
+            if chain.is_some_and(|chain| chain.priority.is_some()) {
                 name.clone()
             } else {
-                name.at(epoch)
+                place(name)
             }
         };
         let sets = self
             .sets
             .iter()
-            .map(|(name, set)| (name.at(epoch), set.clone()));
+            .map(|(name, set)| (place(name), set.clone()));
         let maps = self
             .maps
             .iter()
-            .map(|(name, map)| (name.at(epoch), map.rename(&rename)));
+            .map(|(name, map)| (place(name), map.rename(&rename)));
         let chains = self
             .chains
             .iter()
@@ -156,7 +156,7 @@ impl VerdictMap {
         Key::Address(self.family)
     }
 
-    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+    pub(crate) fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
         let entries = self
             .entries
             .iter()
@@ -179,7 +179,7 @@ impl Chain {
         }
     }
 
-    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+    pub(crate) fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
         let rules = self.rules.iter().map(|rule| rule.rename(rename)).collect();
         Self {
             rules,
