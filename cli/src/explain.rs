@@ -6,6 +6,7 @@ use policy_core::{Because, Decision, Flow, FlowPort, RuleGraph, Verdict};
 
 use crate::inventory::{EndError, Family, Inventory, address_pairs};
 use crate::manifest::Place;
+use crate::remedy::{Remedy, remedies};
 
 /// A flow between two ends, explained for each address family that both have.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Answer {
     pub to: IpAddr,
     /// The decision.
     pub decision: Decision,
+    /// For a denial, the smallest change that would admit the flow.
+    pub remedies: Vec<Remedy>,
 }
 
 impl Explanation {
@@ -58,11 +61,16 @@ pub fn explain(
 ) -> Result<Explanation, EndError> {
     let (from, to) = (inventory.end(from)?, inventory.end(to)?);
     let pairs = address_pairs(&from, &to, family)?;
-    let answers = pairs.into_iter().map(|(family, from, to)| Answer {
-        family,
-        from,
-        to,
-        decision: graph.evaluate(&Flow { from, to, port }),
+    let answers = pairs.into_iter().map(|(family, from, to)| {
+        let flow = Flow { from, to, port };
+        let decision = graph.evaluate(&flow);
+        Answer {
+            family,
+            from,
+            to,
+            remedies: remedies(&inventory.cluster, &flow, &decision),
+            decision,
+        }
     });
     Ok(Explanation {
         port,

@@ -10,4 +10,5 @@ pub mod lint;
 pub mod manifest;
 pub mod matrix;
 pub mod port;
+pub mod remedy;
 pub mod report;

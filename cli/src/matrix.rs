@@ -70,11 +70,13 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
     for from in &pods {
         for to in pods.iter().filter(|to| to.id != from.id) {
             let allowed = narrow(between(graph, from, to));
-            let (from, to) = (
-                Side::Endpoint(from.id.clone()),
-                Side::Endpoint(to.id.clone()),
-            );
-            connections.push(Connection { from, to, allowed });
+            if !allowed.is_empty() {
+                connections.push(Connection {
+                    from: Side::Endpoint(from.id.clone()),
+                    to: Side::Endpoint(to.id.clone()),
+                    allowed,
+                });
+            }
         }
     }
     for pod in &pods {

@@ -210,6 +210,7 @@ fn an_answer_in_json_has_verdict_and_reasons() {
         json!(["not isolated for egress", "shop/api ingress[0]"])
     );
     assert_eq!(answer["families"][0]["family"], "IPv4");
+    assert_eq!(answer["families"][0]["remedies"], json!([]));
 }
 
 #[test]

@@ -37,8 +37,17 @@ impl<'a> LabelIndex<'a> {
 
     /// The entries within `range` that `selector` matches, in ascending order.
     pub(crate) fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
-        // A list holds just what its own constraint matches, so that a lone constraint need not be tried again.
-        let is_exact = selector.constraints().count() == 1;
+        // Unless values are excluded, the lists hold just what their own constraint matches, so that a lone constraint
+        // need not be tried again.
+        let mut constraints = selector.constraints();
+        let excludes = |constraint: &Constraint| match &constraint.values {
+            Values::Except(values) => !values.is_empty(),
+            Values::Only(_) => false,
+        };
+        let is_exact = match (constraints.next(), constraints.next()) {
+            (Some((_, lone)), None) => !excludes(lone),
+            _ => false,
+        };
         let matching = |number: &u32| selector.matches(self.labels[*number as usize]);
         match self.narrowest(selector, &range) {
             None => range.filter(matching).collect(),
@@ -97,4 +106,58 @@ fn within<'l>(list: &'l [u32], range: &Range<u32>) -> &'l [u32] {
     let start = list.partition_point(|&number| number < range.start);
     let end = list.partition_point(|&number| number < range.end);
     &list[start..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each combination of `a` and `b` being missing, `x`, `y` or `z`.
+    fn label_sets() -> Vec<Labels> {
+        let values = [None, Some("x"), Some("y"), Some("z")];
+        let pairs = values
+            .iter()
+            .flat_map(|a| values.iter().map(move |b| (*a, *b)));
+        pairs
+            .map(|(a, b)| {
+                let written = [("a", a), ("b", b)].into_iter();
+                written
+                    .filter_map(|(key, value)| Some((key, value?)))
+                    .collect()
+            })
+            .collect()
+    }
+
+    fn requirements() -> Vec<(&'static str, Constraint)> {
+        let of = |key| {
+            [
+                (key, Constraint::one_of(["x"])),
+                (key, Constraint::one_of(["x", "y"])),
+                (key, Constraint::none_of(["x"])),
+                (key, Constraint::none_of(["x", "y"])),
+                (key, Constraint::exists()),
+                (key, Constraint::lacks()),
+            ]
+        };
+        of("a").into_iter().chain(of("b")).collect()
+    }
+
+    #[test]
+    fn the_index_finds_what_trying_every_entry_finds() {
+        let entries = label_sets();
+        let index = LabelIndex::new(entries.iter());
+        let count = u32::try_from(entries.len()).unwrap();
+        for one in requirements() {
+            for other in requirements() {
+                let selector = Selector::from_iter([one.clone(), other]);
+                for range in [0..count, 3..11, 5..5] {
+                    let tried: Vec<u32> = range
+                        .clone()
+                        .filter(|&number| selector.matches(&entries[number as usize]))
+                        .collect();
+                    assert_eq!(index.select(&selector, range), tried, "{selector}");
+                }
+            }
+        }
+    }
 }

@@ -172,6 +172,47 @@ fn an_edge_that_takes_in_another_knows_both_reasons() {
     assert_eq!(excess(&objects), None);
 }
 
+/// `Exists` and `NotIn` on one key are a single constraint, which excludes values and yet demands the label.
+#[test]
+fn a_value_that_is_excluded_from_a_demanded_label_is_no_peer() {
+    let pod = |name: &str, tier: &str, address: &str| {
+        json!({
+            "kind": "Pod",
+            "metadata": { "namespace": "shop", "name": name, "labels": { "tier": tier } },
+            "status": { "podIPs": [{ "ip": address }] },
+        })
+    };
+    let not_front = json!([
+        { "key": "tier", "operator": "Exists" },
+        { "key": "tier", "operator": "NotIn", "values": ["front"] },
+    ]);
+    let policy = json!({
+        "kind": "NetworkPolicy",
+        "metadata": { "namespace": "shop", "name": "in" },
+        "spec": {
+            "podSelector": { "matchLabels": { "tier": "back" } },
+            "ingress": [{ "from": [{ "podSelector": { "matchExpressions": not_front } }] }],
+        },
+    });
+    let written = vec![
+        pod("db", "back", "10.0.1.10"),
+        pod("web", "front", "10.0.1.11"),
+        pod("api", "middle", "10.0.1.12"),
+        policy,
+    ];
+    let objects = Objects::read(written).unwrap();
+    let flow = |from: &str| Flow {
+        from: from.parse().unwrap(),
+        to: "10.0.1.10".parse().unwrap(),
+        port: FlowPort::Port(Protocol::Tcp, 80),
+    };
+    let flows = [flow("10.0.1.11"), flow("10.0.1.12")];
+    assert_eq!(disagreement(&objects, &flows), None);
+    let graph = RuleGraph::compile(&objects.cluster());
+    let verdicts = flows.map(|flow| graph.evaluate(&flow).verdict);
+    assert_eq!(verdicts, [Verdict::Deny, Verdict::Allow]);
+}
+
 #[test]
 fn another_policy_takes_nothing_away_from_pods_that_are_isolated_already() {
     every_cluster(|objects, seed, count| {

@@ -58,6 +58,13 @@ pub fn json(explanation: &Explanation, inventory: &Inventory<'_>) -> Value {
             "candidates": decision.candidates.iter()
                 .map(|candidate| candidate_json(candidate, inventory))
                 .collect::<Vec<_>>(),
+            "remedies": answer.remedies.iter()
+                .map(|remedy| json!({
+                    "policy": remedy.policy.to_string(),
+                    "path": format!("spec.{}", remedy.direction),
+                    "rule": remedy.rule,
+                }))
+                .collect::<Vec<_>>(),
         })
     });
     let (number, protocol) = match explanation.port {
@@ -96,6 +103,19 @@ fn reasons(text: &mut String, answer: &Answer, inventory: &Inventory<'_>) {
             let place =
                 candidate_place(candidate, inventory).map(|place| format!("  ({})", at(&place)));
             let _ = writeln!(text, "    {candidate}{}", place.unwrap_or_default());
+        }
+    }
+    if !answer.remedies.is_empty() {
+        let _ = writeln!(text, "  the smallest change that admits it:");
+    }
+    for remedy in &answer.remedies {
+        let place = inventory.policy_place(&remedy.policy);
+        let place = place.map(|place| format!("  ({})", at(&place)));
+        let (policy, direction) = (&remedy.policy, remedy.direction);
+        let place = place.unwrap_or_default();
+        let _ = writeln!(text, "    to spec.{direction} of {policy} add{place}");
+        for line in remedy.yaml() {
+            let _ = writeln!(text, "      {line}");
         }
     }
 }

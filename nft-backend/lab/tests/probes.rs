@@ -10,7 +10,7 @@ use common::{
     API, CACHE, DB, EVERYBODY, NODE_A, NODE_B, WEB, WORLD, address, blocked, build, build_from,
     filter_forwarding, nft, probe, topology,
 };
-use nopal_lab::{LabError, NodeSpec, PodSpec, Probe, ProbeKind, Seen, Topology};
+use nopal_lab::{LabError, Probe, ProbeKind, Seen};
 
 const KINDS: [ProbeKind; 4] = [
     ProbeKind::Tcp(5432),
@@ -178,64 +178,4 @@ fn a_lab_of_ipv4_alone_and_a_node_without_address_work() {
         .flat_map(|(from, to)| KINDS.map(|kind| probe(from, to, kind)))
         .collect();
     assert_eq!(blocked(&lab, &probes), []);
-}
-
-/// Prints how long a large lab takes: `cargo test -p nopal-lab --test probes -- --ignored`.
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stderr, reason = "its output is the result")]
-fn fifty_pods_and_five_thousand_probes() {
-    let nodes = ["node-a", "node-b"];
-    let topology = Topology {
-        nodes: nodes
-            .map(|name| NodeSpec {
-                name: name.to_owned(),
-                addresses: vec![],
-            })
-            .to_vec(),
-        pods: (0..50)
-            .map(|number| PodSpec {
-                name: format!("pod-{number}"),
-                node: nodes[number % 2].to_owned(),
-                addresses: vec![
-                    address(&format!("10.0.{}.{}", number % 2, number + 1)),
-                    address(&format!("fd00:10::{:x}", number + 1)),
-                ],
-            })
-            .collect(),
-        externals: vec![],
-    };
-    let start = Instant::now();
-    let lab = build_from(&topology, "lab-scale");
-    eprintln!("build: {:?}", start.elapsed());
-    let pods = &topology.pods;
-    let pairs = pods
-        .iter()
-        .flat_map(|from| pods.iter().map(move |to| (from, to)));
-    let probes: Vec<Probe> = pairs
-        .enumerate()
-        .flat_map(|(number, (from, to))| {
-            let kind = KINDS[number % KINDS.len()];
-            let ends = from.addresses.iter().zip(&to.addresses);
-            ends.map(move |(&from, &to)| Probe { from, to, kind })
-        })
-        .collect();
-    for rules in [
-        "add table inet lab_test",
-        "add chain inet lab_test forward { type filter hook forward priority 0; }; \
-         add rule inet lab_test forward oifname pod* drop",
-        "add chain inet lab_test forward { policy drop; }",
-    ] {
-        nft(&lab, "node-a", rules);
-        let start = Instant::now();
-        let blocked = blocked(&lab, &probes).len();
-        eprintln!(
-            "{} probes, {blocked} blocked: {:?}",
-            probes.len(),
-            start.elapsed()
-        );
-    }
-    let start = Instant::now();
-    lab.remove().unwrap();
-    eprintln!("remove: {:?}", start.elapsed());
 }

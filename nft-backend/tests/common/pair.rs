@@ -1,5 +1,4 @@
-//! The smallest cluster in which something can be swapped: two pods on one node, `shop/web` and `shop/db`, and
-//! policies that change.
+//! A small cluster with one policy that tests choose: `shop/web` and `shop/db` on one node, `shop/far` on another.
 
 use std::net::IpAddr;
 
@@ -18,19 +17,26 @@ pub(crate) const NODE: &str = "node-a";
 pub(crate) const NODE_ADDRESSES: [&str; 2] = ["192.168.0.1", "fd00:192::1"];
 pub(crate) const WEB: [&str; 2] = ["10.0.1.10", "fd00:10:0:1::10"];
 pub(crate) const DB: [&str; 2] = ["10.0.1.11", "fd00:10:0:1::11"];
+pub(crate) const FAR: [&str; 2] = ["10.0.2.10", "fd00:10:0:2::10"];
 
 pub(crate) const OBJECTS: &str = r#"
 {kind: Node, metadata: {name: node-a}, status: {addresses: [
   {type: InternalIP, address: 192.168.0.1}, {type: InternalIP, address: "fd00:192::1"}]}}
+---
+{kind: Node, metadata: {name: node-b}, status: {addresses: [
+  {type: InternalIP, address: 192.168.0.2}, {type: InternalIP, address: "fd00:192::2"}]}}
 ---
 {kind: Pod, metadata: {namespace: shop, name: web, labels: {app: web}}, spec: {nodeName: node-a, containers: []},
   status: {podIPs: [{ip: 10.0.1.10}, {ip: "fd00:10:0:1::10"}]}}
 ---
 {kind: Pod, metadata: {namespace: shop, name: db, labels: {app: db}}, spec: {nodeName: node-a, containers: []},
   status: {podIPs: [{ip: 10.0.1.11}, {ip: "fd00:10:0:1::11"}]}}
+---
+{kind: Pod, metadata: {namespace: shop, name: far, labels: {app: far}}, spec: {nodeName: node-b, containers: []},
+  status: {podIPs: [{ip: 10.0.2.10}, {ip: "fd00:10:0:2::10"}]}}
 "#;
 
-/// The two pods, and a policy for `db` with this spec besides its `podSelector`.
+/// The three pods, and a policy for `db` with this spec besides its `podSelector`.
 pub(crate) fn cluster(spec: &str) -> Cluster {
     let policy = format!(
         "{OBJECTS}---\n{{kind: NetworkPolicy, metadata: {{namespace: shop, name: db}}, \
@@ -39,19 +45,18 @@ pub(crate) fn cluster(spec: &str) -> Cluster {
     Objects::from_yaml(&policy).unwrap().cluster()
 }
 
-/// The node's rules under that policy.
+/// The rules of `node-a` under that policy.
 pub(crate) fn rules(spec: &str, config: &Config) -> Ruleset {
     let graph = RuleGraph::compile(&cluster(spec));
     render(&graph, NODE, config).unwrap()
 }
 
-/// The machines, without rules.
-pub(crate) fn machines() -> Topology {
+fn machines() -> Topology {
     let cluster = cluster("");
     topology(&cluster, &RuleGraph::compile(&cluster), &[])
 }
 
-/// The two pods on their node, without rules.
+/// The pods on their nodes, without rules, and the tables of `node-a`.
 ///
 /// # Panics
 /// When that fails, with the reason: kernel tests need root, `ip` and `nft`, and never skip.

@@ -1,0 +1,54 @@
+//! What `explain` proposes for a denied flow admits that flow, on random clusters.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use nopal::remedy::{Remedy, remedies};
+use policy_core::testing::{Size, random_cluster, random_flows};
+use policy_core::{Because, Cluster, Direction, RuleGraph, Verdict, lower};
+use serde_json::json;
+
+#[test]
+fn the_smallest_change_admits_the_flow() {
+    let mut denied = 0;
+    for seed in 1..=30 {
+        let objects = random_cluster(seed, Size::SMALL);
+        let cluster = objects.cluster();
+        let graph = RuleGraph::compile(&cluster);
+        for flow in random_flows(&objects, seed, 60) {
+            let decision = graph.evaluate(&flow);
+            let remedies = remedies(&cluster, &flow, &decision);
+            let is_contested = decision
+                .because
+                .iter()
+                .any(|because| matches!(because, Because::Contested { .. }));
+            if decision.verdict == Verdict::Allow || is_contested {
+                assert_eq!(remedies, [], "seed {seed}: {flow}");
+                continue;
+            }
+            denied += 1;
+            let changed = RuleGraph::compile(&with(&cluster, &remedies));
+            let verdict = changed.evaluate(&flow).verdict;
+            assert_eq!(verdict, Verdict::Allow, "seed {seed}: {flow}: {remedies:?}");
+        }
+    }
+    assert!(denied > 100, "only {denied} flows were denied");
+}
+
+/// The cluster with the rules added, read as the API would write them.
+fn with(cluster: &Cluster, remedies: &[Remedy]) -> Cluster {
+    let mut changed = cluster.clone();
+    for remedy in remedies {
+        let direction = remedy.direction.to_string();
+        let object = serde_json::from_value(json!({
+            "spec": { "podSelector": {}, "policyTypes": ["Ingress", "Egress"], direction: [remedy.rule] },
+        }));
+        let (read, _) = lower::policy(&object.unwrap(), &[]);
+        let mut policy = changed.policies()[&remedy.policy].as_ref().clone();
+        match remedy.direction {
+            Direction::Ingress => policy.ingress.extend(read.ingress),
+            Direction::Egress => policy.egress.extend(read.egress),
+        }
+        changed.insert_policy(policy);
+    }
+    changed
+}
