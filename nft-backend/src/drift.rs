@@ -1,10 +1,10 @@
 //! What the kernel holds otherwise than the last load left it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::in_force::{HOOK, InForce, ListedChain, ListedMap, ListedSet};
-use crate::names::Name;
+use crate::names::{DIGEST, Epoch, Name};
 use crate::ruleset::{Chain, Entry, Ruleset, Set, VerdictMap};
 
 /// One difference.
@@ -53,6 +53,7 @@ impl fmt::Display for Drift {
 
 /// The differences between a ruleset that was loaded, and what the kernel tells now; in the order of
 /// names. Rules are compared by their number alone: nft lists them in other words than it took them.
+/// The digest is not compared; [`InForce::digest`] tells it.
 pub fn drift(loaded: &Ruleset, in_force: &InForce) -> Vec<Drift> {
     let Some(epoch) = in_force.epoch() else {
         return vec![Drift {
@@ -60,7 +61,7 @@ pub fn drift(loaded: &Ruleset, in_force: &InForce) -> Vec<Drift> {
             kind: DriftKind::Missing,
         }];
     };
-    let desired = loaded.at_epoch(epoch);
+    let (desired, digest) = placed(loaded, in_force, epoch);
     let mut found = Found(Vec::new());
     found.names(
         "counter",
@@ -69,7 +70,7 @@ pub fn drift(loaded: &Ruleset, in_force: &InForce) -> Vec<Drift> {
     );
     found.names(
         "set",
-        &desired.sets.keys().collect(),
+        &desired.sets.keys().chain([&digest]).collect(),
         &in_force.sets.keys().collect(),
     );
     found.names(
@@ -101,6 +102,23 @@ pub fn drift(loaded: &Ruleset, in_force: &InForce) -> Vec<Drift> {
         }
     }
     found.0
+}
+
+/// The ruleset under the names that its objects have in the kernel, and the name of the set with its
+/// digest. Of several objects that differ by their epoch alone, the newest counts: increments leave
+/// just one.
+fn placed(loaded: &Ruleset, in_force: &InForce, epoch: Epoch) -> (Ruleset, Name) {
+    let sets_and_maps = in_force.sets.keys().chain(in_force.maps.keys());
+    let mut newest: BTreeMap<Name, Epoch> = BTreeMap::new();
+    for (name, epoch) in sets_and_maps
+        .chain(in_force.chains.keys())
+        .filter_map(Name::split_epoch)
+    {
+        let newest = newest.entry(name).or_insert(epoch);
+        *newest = epoch.max(*newest);
+    }
+    let place = |name: &Name| name.at(newest.get(name).copied().unwrap_or(epoch));
+    (loaded.placed(place), Name::fixed(DIGEST).at(epoch))
 }
 
 struct Found(Vec<Drift>);

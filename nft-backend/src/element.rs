@@ -113,6 +113,50 @@ impl Element {
         }
     }
 
+    /// Whether every packet that matches the other element in a class chain matches this one: an
+    /// address alone stands for all ports, a port alone for all peers.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let range =
+            |a: AddressRange, b: AddressRange| a.contains(b.first()) && a.contains(b.last());
+        let ports = |a: PortRange, b: PortRange| a.contains(b.first()) && a.contains(b.last());
+        match (self, other) {
+            (Self::Address(a), Self::Address(b)) => range(*a, *b),
+            (Self::Address(a), Self::PeerPort(b)) => range(*a, b.peer),
+            (Self::Port(a), Self::Port(b)) => a.protocol == b.protocol && ports(a.ports, b.ports),
+            (Self::Port(a), Self::PeerPort(b)) => {
+                a.protocol == b.protocol && ports(a.ports, b.ports)
+            }
+            (Self::PeerPort(a), Self::PeerPort(b)) => {
+                a.protocol == b.protocol && ports(a.ports, b.ports) && range(a.peer, b.peer)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Whether some packet may match both elements in a class chain, whatever their keys.
+    pub(crate) fn touches(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Address(a), Self::PeerPort(b)) | (Self::PeerPort(b), Self::Address(a)) => {
+                a.overlaps(b.peer)
+            }
+            (Self::Port(a), Self::PeerPort(b)) | (Self::PeerPort(b), Self::Port(a)) => {
+                a.protocol == b.protocol && a.ports.overlaps(b.ports)
+            }
+            (Self::Address(_), Self::Port(_)) | (Self::Port(_), Self::Address(_)) => true,
+            _ => self.overlaps(other),
+        }
+    }
+
+    /// The one peer that the element is about, if it is about one.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        let peer = match self {
+            Self::Address(range) => *range,
+            Self::PeerPort(part) => part.peer,
+            Self::Pair(..) | Self::Port(_) => return None,
+        };
+        peer.is_single().then_some(peer.first())
+    }
+
     /// Where the element begins and ends in the order of its set; elements that overlap do so in
     /// this order too.
     fn extent(&self) -> (Element, Element) {

@@ -53,6 +53,14 @@ pub(crate) fn carry_out(
     Ok(table)
 }
 
+/// Does to the table what the kernel did when it took the transaction.
+pub(crate) fn follow(table: &mut Ruleset, transaction: &Transaction) -> Result<(), String> {
+    transaction
+        .commands
+        .iter()
+        .try_for_each(|command| change(table, command))
+}
+
 fn change(table: &mut Ruleset, command: &Command) -> Result<(), String> {
     match command {
         Command::Add(object) => make(table, object, IfThere::Keep),

@@ -24,27 +24,37 @@ const MOST_SPLITS: usize = 4;
 
 /// Peer sets that classes share, by what they hold.
 #[derive(Default)]
-pub(crate) struct PeerPool(BTreeMap<BTreeSet<AddressRange>, Label>);
+pub(crate) struct PeerPool {
+    labels: BTreeMap<BTreeSet<AddressRange>, Label>,
+    taken: BTreeMap<Label, usize>,
+}
 
 impl PeerPool {
-    fn label(&mut self, peers: BTreeSet<AddressRange>) -> Label {
-        let number = self.0.len() + 1;
-        self.0
-            .entry(peers)
-            .or_insert_with(|| Label::numbered(number, "peers"))
-            .clone()
+    /// The label of the set with these peers. It follows `origin`, what they are for at the class that named them
+    /// first: peers come and go, and the set should stay where it is.
+    fn label(&mut self, peers: BTreeSet<AddressRange>, origin: &str) -> Label {
+        let taken = &mut self.taken;
+        let distinct = || {
+            let label = Label::stable("peers", origin);
+            let number = taken.entry(label.clone()).or_default();
+            *number += 1;
+            label.distinct(*number)
+        };
+        self.labels.entry(peers).or_insert_with(distinct).clone()
     }
 
     /// The sets, in the order of what they hold.
     pub(crate) fn into_sets(self) -> impl Iterator<Item = (Label, BTreeSet<AddressRange>)> {
-        self.0.into_iter().map(|(peers, label)| (label, peers))
+        self.labels.into_iter().map(|(peers, label)| (label, peers))
     }
 }
 
-/// What a subject of a minimal graph may exchange in `direction`. Elements of one kind never overlap.
+/// What a subject of a minimal graph may exchange in `direction`. Elements of one kind never overlap. `identity` is
+/// what the subject's class has its label from.
 pub(crate) fn grants(
     subject: &Subject<'_>,
     direction: Direction,
+    identity: &str,
     pool: &mut PeerPool,
 ) -> Vec<Grant> {
     let permissions = subject.permissions(direction);
@@ -70,11 +80,12 @@ pub(crate) fn grants(
     splits.sort_by_key(|(elements, _)| std::cmp::Reverse(*elements));
     for (position, (elements, permission)) in splits.into_iter().enumerate() {
         if elements > SPLIT_ABOVE && position < MOST_SPLITS {
-            let peers = pool.label(peers(permission));
-            grants.push(Grant::Shared {
-                peers,
-                ports: ports(permission.ports()),
-            });
+            let ports = ports(permission.ports());
+            let peers = pool.label(
+                peers(permission),
+                &format!("{direction:?} {identity} {ports:?}"),
+            );
+            grants.push(Grant::Shared { peers, ports });
         } else {
             boxes.add(permission);
         }

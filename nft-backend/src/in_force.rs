@@ -1,16 +1,18 @@
 //! What the kernel holds in our table.
 //!
 //! Which load it comes from is kept in the table itself, in rule comments, so that a program that
-//! starts anew, or another one, finds it: the base chain's first rule names the epoch and the digest
-//! of the ruleset, the stamping rule the generation that it stamps.
+//! starts anew, or another one, finds it: the base chain's first rule names the epoch of the chains
+//! that packets pass, the stamping rule the generation that it stamps, and a set that no rule looks
+//! at holds the digest of the ruleset, so that a change of elements alone can change it too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{BASE, Epoch, Name, STAMP};
-use crate::ruleset::{Digest, Ruleset};
+use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
+use crate::ruleset::{Digest, Ruleset, Set};
+use crate::value::{AddressRange, Family};
 
 /// The contents of our table as the kernel tells them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,9 +74,33 @@ pub struct Denied {
 /// The hook of our base chain.
 pub(crate) const HOOK: &str = "forward";
 
+/// The network of the address that stands for a digest: what is sent there is discarded (RFC 6666).
+const DIGEST_NETWORK: u128 = 0x0100 << 112;
+
 /// The comment of the base chain's first rule.
-pub(crate) fn base_comment(epoch: Epoch, digest: Digest) -> String {
-    format!("epoch {epoch} digest {digest}")
+pub(crate) fn base_comment(epoch: Epoch) -> String {
+    format!("epoch {epoch}")
+}
+
+/// The set that holds a digest.
+pub(crate) fn digest_set(digest: Digest) -> Set {
+    let address = IpAddr::V6(Ipv6Addr::from_bits(DIGEST_NETWORK | u128::from(digest.0)));
+    let mut set = Set::new(Key::Address(Family::V6), false);
+    set.elements
+        .insert(Element::Address(AddressRange::single(address)));
+    set
+}
+
+fn digest_of(element: &Element) -> Option<Digest> {
+    let Element::Address(range) = element else {
+        return None;
+    };
+    let IpAddr::V6(address) = range.first() else {
+        return None;
+    };
+    u64::try_from(address.to_bits() ^ DIGEST_NETWORK)
+        .ok()
+        .map(Digest)
 }
 
 /// The comment of the rule that stamps.
@@ -83,30 +109,23 @@ pub(crate) fn stamp_comment(bits: MarkBits, generation: Generation) -> String {
 }
 
 impl InForce {
-    /// The epoch whose objects packets pass, if a load of ours was switched to.
+    /// The epoch whose chains packets pass, if a load of ours was switched to. Sets, and classes that
+    /// came later, may be of other epochs.
     pub fn epoch(&self) -> Option<Epoch> {
-        let (epoch, _) = self.base_words()?;
-        epoch.parse().ok().map(Epoch::from_number)
+        let base = self.chains.get(&Name::fixed(BASE))?;
+        read_base_comment(base.rules.first()?.as_deref()?)
     }
 
-    /// The digest of the ruleset that was loaded.
+    /// The digest of the ruleset that was put in force.
     pub fn digest(&self) -> Option<Digest> {
-        let (_, digest) = self.base_words()?;
-        u64::from_str_radix(digest, 16).ok().map(Digest)
+        let set = self.sets.get(&Name::fixed(DIGEST).at(self.epoch()?))?;
+        set.elements.first().and_then(digest_of)
     }
 
     /// The generation that packets are stamped with, and the bits that it is written to.
     pub fn generation(&self) -> Option<(MarkBits, Generation)> {
         let stamp = self.chains.get(&Name::fixed(STAMP).at(self.epoch()?))?;
-        let comment = stamp.rules.iter().flatten().last()?;
-        let (generation, mask) = comment
-            .strip_prefix("generation ")?
-            .split_once(" mask 0x")?;
-        let bits = MarkBits::from_mask(u32::from_str_radix(mask, 16).ok()?).ok()?;
-        Some((
-            bits,
-            Generation::from_number(bits, generation.parse().ok()?)?,
-        ))
+        read_stamp_comment(stamp.rules.iter().flatten().last()?)
     }
 
     /// The newest epoch that any object carries, also one that was never switched to.
@@ -169,13 +188,20 @@ impl InForce {
         self.maps.values_mut().for_each(|map| map.entries.clear());
         self
     }
+}
 
-    fn base_words(&self) -> Option<(&str, &str)> {
-        let base = self.chains.get(&Name::fixed(BASE))?;
-        base.rules
-            .first()?
-            .as_deref()?
-            .strip_prefix("epoch ")?
-            .split_once(" digest ")
-    }
+/// Reads what [`base_comment`] wrote.
+pub(crate) fn read_base_comment(comment: &str) -> Option<Epoch> {
+    let number = comment.strip_prefix("epoch ")?.parse().ok()?;
+    Some(Epoch::from_number(number))
+}
+
+/// Reads what [`stamp_comment`] wrote.
+pub(crate) fn read_stamp_comment(comment: &str) -> Option<(MarkBits, Generation)> {
+    let (generation, mask) = comment
+        .strip_prefix("generation ")?
+        .split_once(" mask 0x")?;
+    let bits = MarkBits::from_mask(u32::from_str_radix(mask, 16).ok()?).ok()?;
+    let generation = Generation::from_number(bits, generation.parse().ok()?)?;
+    Some((bits, generation))
 }

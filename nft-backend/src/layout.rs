@@ -28,7 +28,7 @@ use crate::names::{
     BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
 };
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
-use crate::statement::{Field, Rule};
+use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
 use crate::vocabulary::{
     accept, counter, ct_established, ct_mark_is, ct_mark_set, ct_related, ct_reply, drop_packet,
@@ -113,15 +113,30 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
 /// A packet that only belongs to the flow, such as an ICMP error, is accepted without a stamp: it
 /// was evaluated by its own addresses, so it must not speak for the flow that it is about.
 pub fn set_generation(ruleset: &mut Ruleset, bits: MarkBits, generation: Generation) {
+    ruleset.chains.extend(generation_chains(bits, generation));
+}
+
+/// The chains that depend on the generation.
+pub(crate) fn generation_chains(bits: MarkBits, generation: Generation) -> [(Name, Chain); 2] {
     let current = Rule::new([ct_established(), ct_mark_is(bits, generation), accept()]);
     let related = Rule::new([ct_related(), accept()]);
     let stamp = Rule::new([ct_mark_set(bits, generation), accept()]);
-    ruleset
-        .chains
-        .insert(Name::fixed(FAST), Chain::new([current]));
-    ruleset
-        .chains
-        .insert(Name::fixed(STAMP), Chain::new([related, stamp]));
+    [
+        (Name::fixed(FAST), Chain::new([current])),
+        (Name::fixed(STAMP), Chain::new([related, stamp])),
+    ]
+}
+
+/// The bits that a table reads the generation from, if it has marks.
+pub(crate) fn mark_mask(ruleset: &Ruleset) -> Option<u32> {
+    let fast = ruleset.chains.get(&Name::fixed(FAST))?;
+    let statements = fast.rules.iter().flat_map(|rule| &rule.statements);
+    statements
+        .into_iter()
+        .find_map(|statement| match statement {
+            Statement::CtMarkIs { mask, .. } => Some(*mask),
+            _ => None,
+        })
 }
 
 fn ways(config: &Config) -> impl Iterator<Item = Way> + use<> {
@@ -271,7 +286,7 @@ fn class_of(direction: Direction, dispatch: &Dispatch) -> Option<&Label> {
 }
 
 /// Where a class chain sends what it allows.
-fn next_stage(direction: Direction, way: Way, marks: bool) -> crate::statement::Statement {
+fn next_stage(direction: Direction, way: Way, marks: bool) -> Statement {
     match (direction, way) {
         (Direction::Egress, way) => goto(&stage(Direction::Ingress, way)),
         (Direction::Ingress, Way::Original) if marks => goto(&Name::fixed(STAMP)),
@@ -299,6 +314,20 @@ fn dispatch_map(direction: Direction, way: Way, family: Family) -> Name {
         Way::Reversed => "r",
     };
     Name::fixed(format!("{stem}{}{suffix}", family.digit()))
+}
+
+/// The direction whose dispatch a map of this name holds.
+pub(crate) fn direction_of(map: &Name) -> Option<Direction> {
+    let ways = [Way::Original, Way::Reversed];
+    let is_of = |direction| {
+        ways.iter().any(|way| {
+            let mut families = Family::ALL.into_iter();
+            families.any(|family| dispatch_map(direction, *way, family) == *map)
+        })
+    };
+    Direction::ALL
+        .into_iter()
+        .find(|direction| is_of(*direction))
 }
 
 /// `self4`, `self6`

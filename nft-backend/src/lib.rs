@@ -4,30 +4,38 @@
 //! it, and [`load`] puts that in force through a [`kernel`], which is [`nft`] or, in tests, a
 //! [`fake`] one. [`interpreter`] executes a ruleset for a packet, without a kernel.
 
+mod changes;
 pub mod class;
 mod class_chain;
 pub mod config;
 mod conntrack;
+pub mod diff;
 pub mod drift;
 pub mod element;
 pub mod fake;
 mod fake_table;
 pub mod generation;
 mod grants;
+mod hash;
 pub mod in_force;
+mod increment;
 pub mod interpreter;
 pub mod kernel;
 pub mod layout;
 mod listing;
+pub mod live;
 pub mod load;
 pub mod names;
 mod netlink;
 pub mod nft;
+mod permissions;
+mod placement;
 mod process;
 pub mod render;
 pub mod ruleset;
 pub mod statement;
 mod statement_json;
+mod switch_over;
 pub mod transaction;
 mod transaction_json;
 pub mod value;

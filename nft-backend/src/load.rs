@@ -16,10 +16,10 @@
 
 use crate::config::Config;
 use crate::generation::{Generation, MarkBits};
-use crate::in_force::{HOOK, InForce, base_comment, stamp_comment};
+use crate::in_force::{HOOK, InForce, base_comment, digest_set, stamp_comment};
 use crate::kernel::{ApplyError, Kernel};
 use crate::layout::set_generation;
-use crate::names::{BASE, Epoch, Name, STAMP};
+use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Chain, Ruleset};
 use crate::statement::Rule;
 use crate::transaction::{Object, Target, Transaction};
@@ -50,6 +50,8 @@ pub struct Load {
     pub switch: Transaction,
     /// Removes the old objects; empty in a first load.
     pub delete: Transaction,
+    /// What is in force then: the ruleset under the names that its objects have in the kernel.
+    pub contents: Ruleset,
 }
 
 /// What a load left in force.
@@ -138,6 +140,16 @@ pub fn load(
     let failed = |step| move |source| LoadError::Step { step, source };
     let in_force = kernel.outline(&config.table).map_err(failed(Step::List))?;
     let load = plan(desired, config, in_force.as_ref(), standing)?;
+    carry_out(kernel, &load)?;
+    Ok(Loaded {
+        epoch: load.epoch,
+        generation: load.generation,
+    })
+}
+
+/// Carries out the steps of a load.
+pub(crate) fn carry_out(kernel: &mut dyn Kernel, load: &Load) -> Result<(), LoadError> {
+    let failed = |step| move |source| LoadError::Step { step, source };
     kernel.apply(&load.create).map_err(failed(Step::Create))?;
     if let Some(bits) = load.clear_marks {
         kernel.clear_marks(bits).map_err(failed(Step::ClearMarks))?;
@@ -146,10 +158,7 @@ pub fn load(
     if !load.delete.is_empty() {
         kernel.apply(&load.delete).map_err(failed(Step::Delete))?;
     }
-    Ok(Loaded {
-        epoch: load.epoch,
-        generation: load.generation,
-    })
+    Ok(())
 }
 
 /// The transactions that put a ruleset in force, from what [`Kernel::outline`] tells of the one in
@@ -177,14 +186,21 @@ pub fn plan(
         .chains
         .remove(&Name::fixed(BASE))
         .unwrap_or_default();
-    comment(base.rules.first_mut(), &base_comment(epoch, digest));
+    comment(base.rules.first_mut(), &base_comment(epoch));
+    contents
+        .sets
+        .insert(Name::fixed(DIGEST).at(epoch), digest_set(digest));
+    let delete = delete(&contents, in_force);
+    let create = create(contents.clone());
+    contents.chains.insert(Name::fixed(BASE), base.clone());
     Ok(Load {
         epoch,
         generation: next.map(|(_, generation, _)| generation),
         clear_marks: next.and_then(|(bits, _, clear)| clear.then_some(bits)),
-        delete: delete(&contents, in_force),
-        create: create(contents),
+        create,
         switch: switch(&config.table, base, has_base),
+        delete,
+        contents,
     })
 }
 
@@ -237,14 +253,14 @@ fn has_base(config: &Config, in_force: &InForce) -> Result<bool, LoadError> {
     }
 }
 
-fn comment(rule: Option<&mut Rule>, text: &str) {
+pub(crate) fn comment(rule: Option<&mut Rule>, text: &str) {
     if let Some(rule) = rule {
         *rule = rule.clone().comment(text);
     }
 }
 
 /// Objects come before what refers to them: sets, chains, maps, and then the rules.
-fn create(contents: Ruleset) -> Transaction {
+pub(crate) fn create(contents: Ruleset) -> Transaction {
     let mut transaction = Transaction::new(contents.table);
     transaction.add(Object::Table);
     for counter in contents.counters {
@@ -288,7 +304,7 @@ fn create(contents: Ruleset) -> Transaction {
     transaction
 }
 
-fn switch(table: &Name, base: Chain, has_base: bool) -> Transaction {
+pub(crate) fn switch(table: &Name, base: Chain, has_base: bool) -> Transaction {
     let mut transaction = Transaction::new(table.clone());
     let name = Name::fixed(BASE);
     if has_base {
@@ -303,28 +319,37 @@ fn switch(table: &Name, base: Chain, has_base: bool) -> Transaction {
     transaction
 }
 
-/// Rules are the first to go, then maps, and at last what both referred to.
 fn delete(contents: &Ruleset, in_force: &InForce) -> Transaction {
-    let mut transaction = Transaction::new(contents.table.clone());
     let base = Name::fixed(BASE);
-    let chains = || in_force.chains.keys().filter(|name| **name != base);
-    chains().for_each(|name| transaction.flush_chain(name.clone()));
-    let maps = in_force.maps.keys().cloned().map(Target::Map);
-    let sets = in_force.sets.keys().cloned().map(Target::Set);
-    let chains = chains().cloned().map(Target::Chain);
-    let counters = in_force
-        .counters
-        .difference(&contents.counters)
-        .cloned()
-        .map(Target::Counter);
-    maps.chain(sets)
-        .chain(chains)
-        .chain(counters)
-        .for_each(|target| transaction.delete(target));
+    let chains = in_force.chains.keys().filter(|name| **name != base);
+    let (maps, sets) = (in_force.maps.keys(), in_force.sets.keys());
+    let mut transaction = Transaction::new(contents.table.clone());
+    remove(&mut transaction, chains, maps, sets);
+    for counter in in_force.counters.difference(&contents.counters) {
+        transaction.delete(Target::Counter(counter.clone()));
+    }
     transaction
 }
 
-fn add_rules(transaction: &mut Transaction, chain: &Name, contents: Chain) {
+/// Rules are the first to go, then maps, and at last what both referred to.
+pub(crate) fn remove<'a>(
+    transaction: &mut Transaction,
+    chains: impl Iterator<Item = &'a Name> + Clone,
+    maps: impl Iterator<Item = &'a Name>,
+    sets: impl Iterator<Item = &'a Name>,
+) {
+    for chain in chains.clone() {
+        transaction.flush_chain(chain.clone());
+    }
+    let maps = maps.cloned().map(Target::Map);
+    let sets = sets.cloned().map(Target::Set);
+    let chains = chains.cloned().map(Target::Chain);
+    for target in maps.chain(sets).chain(chains) {
+        transaction.delete(target);
+    }
+}
+
+pub(crate) fn add_rules(transaction: &mut Transaction, chain: &Name, contents: Chain) {
     for rule in contents.rules {
         transaction.add(Object::Rule {
             chain: chain.clone(),

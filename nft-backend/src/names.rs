@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hash::fnv;
+
 /// The base chain: the only chain that hangs on a hook.
 pub const BASE: &str = "nopal_forward";
 /// Accepts packets of flows that carry the generation in force.
@@ -26,10 +28,15 @@ pub const R_EGRESS: &str = "r_egress";
 /// Counts what is denied.
 pub const DENIED: &str = "denied";
 
+/// Holds the digest of the ruleset in force; no rule looks at it.
+pub const DIGEST: &str = "digest";
+
 /// The kernel takes 255 bytes; the suffix `_e4294967295` of an epoch takes 12 of them.
 const LONGEST: usize = 255 - 12;
 /// A label may be followed by a prefix like `ir_` and a suffix like `_qr4294967295`.
 const LONGEST_LABEL: usize = LONGEST - 20;
+/// A label's text may be followed by a letter, a hash and a number.
+const LONGEST_TEXT: usize = LONGEST_LABEL - 40;
 const TABLE_PREFIX: &str = "nopal";
 
 /// The name of a table, chain, set, map or counter.
@@ -100,8 +107,13 @@ impl Name {
 
     /// The epoch that the name ends with, if any.
     pub fn epoch(&self) -> Option<Epoch> {
-        let (_, number) = self.0.rsplit_once("_e")?;
-        number.parse().ok().map(Epoch)
+        self.split_epoch().map(|(_, epoch)| epoch)
+    }
+
+    /// The name without the epoch that it ends with, and that epoch.
+    pub(crate) fn split_epoch(&self) -> Option<(Self, Epoch)> {
+        let (name, number) = self.0.rsplit_once("_e")?;
+        Some((Self(name.into()), Epoch(number.parse().ok()?)))
     }
 }
 
@@ -123,12 +135,32 @@ impl Label {
         Ok(Self(text.into()))
     }
 
-    /// A label from a Kubernetes name: other characters become underscores, and what is too long is
-    /// cut. `number` makes labels differ whose texts became equal: `web-1` gives `c3_web_1`.
-    pub fn numbered(number: usize, text: &str) -> Self {
+    /// A label that is no Kubernetes name's: it has no hash.
+    pub(crate) fn fixed(text: &'static str) -> Self {
+        Self(text.into())
+    }
+
+    /// A label that begins with a Kubernetes name and ends with a hash of `identity`: `shop/web-1` gives
+    /// `shop_web_1_89a53f71`. Other characters become underscores, and what is too long is cut; the hash keeps labels
+    /// apart whose texts become equal. The same identity gives the same label, whatever else there is.
+    pub fn stable(text: &str, identity: &str) -> Self {
         let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let label: String = format!("c{number}_{text}").chars().map(allowed).collect();
-        Self(label[..label.len().min(LONGEST_LABEL)].into())
+        let mut label: String = text.chars().map(allowed).take(LONGEST_TEXT).collect();
+        if !label.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            label.insert(0, 'n');
+        }
+        let hash = fnv(identity);
+        Self(format!("{label}_{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff)).into())
+    }
+
+    /// The label for the `number`th of several that would be equal, counted from 1, which keeps it as it is.
+    #[must_use]
+    pub(crate) fn distinct(&self, number: usize) -> Self {
+        if number <= 1 {
+            self.clone()
+        } else {
+            Self(format!("{self}_{number}").into())
+        }
     }
 
     /// The text of the label.
@@ -143,8 +175,8 @@ impl fmt::Display for Label {
     }
 }
 
-/// The number of one full load. Every object of a load carries it at the end of its name, so that
-/// the old and the new contents of the table stand beside each other until the switch.
+/// The number of one load or increment. Every object that it makes carries it at the end of its name,
+/// so that old and new contents of the table stand beside each other until the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u32);
 
@@ -157,7 +189,7 @@ impl Epoch {
         Self(number)
     }
 
-    /// The epoch after this one. The number comes round after four billion loads; the objects of
+    /// The epoch after this one. The number comes round after four billion changes; the objects of
     /// the epochs before the last are long deleted by then.
     #[must_use]
     pub const fn next(self) -> Self {
@@ -227,11 +259,20 @@ mod tests {
 
     #[test]
     fn a_label_takes_any_kubernetes_name() {
-        assert_eq!(
-            Label::numbered(3, "shop/web-1.a").as_str(),
-            "c3_shop_web_1_a"
-        );
-        let long = Label::numbered(3, &"x".repeat(400));
+        let label = Label::stable("shop/web-1.a", "shop/web-1.a");
+        assert!(label.as_str().starts_with("shop_web_1_a_"), "{label}");
+        assert!(Label::new(label.as_str()).is_ok());
+        let long = Label::stable(&"x".repeat(400), "").distinct(usize::MAX);
         assert!(Label::new(long.as_str()).is_ok());
+        assert!(Label::new(Label::stable("1/a", "").as_str()).is_ok());
+    }
+
+    #[test]
+    fn labels_of_one_text_differ_by_their_identity() {
+        let label = |identity| Label::stable("shop/web", identity);
+        assert_eq!(label("a"), label("a"));
+        assert_ne!(label("a"), label("b"));
+        assert_ne!(label("a"), label("a").distinct(2));
+        assert_eq!(label("a"), label("a").distinct(1));
     }
 }

@@ -1,10 +1,10 @@
 //! Turns a rule graph into the contents of our nftables table, for one node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::fmt;
 
 use policy_core::graph::{RuleGraph, Subject};
-use policy_core::{Direction, Pod, PolicyId};
+use policy_core::{ContainerPort, Direction, Pod, PolicyId};
 
 use crate::class::{Class, Classes, Dispatch, Grant, SharedPeers};
 use crate::config::Config;
@@ -23,54 +23,42 @@ pub fn render(graph: &RuleGraph, node: &str, config: &Config) -> Result<Ruleset,
 
 /// The isolated local pods of `node` and what they may exchange. `graph` is minimal.
 fn classes(graph: &RuleGraph, node: &str) -> Classes {
-    let mut classes = Classes::default();
     let mut pool = PeerPool::default();
     let mut ingress = Drafts::default();
     let mut egress = Drafts::default();
-    for (local, subject) in local_subjects(graph, node) {
-        let addresses: Vec<IpAddr> = local.iter().flat_map(|pod| graph.addresses(pod)).collect();
-        let dispatch = Dispatch {
-            ingress: ingress.add(graph, &subject, Direction::Ingress, &local, &mut pool),
-            egress: egress.add(graph, &subject, Direction::Egress, &local, &mut pool),
-        };
-        classes.pods.extend(
-            addresses
-                .into_iter()
-                .map(|address| (address, dispatch.clone())),
-        );
+    let mut members = Vec::new();
+    for (pods, subject) in local_subjects(graph, node) {
+        let ingress = ingress.add(graph, &subject, Direction::Ingress, &pods, &mut pool);
+        let egress = egress.add(graph, &subject, Direction::Egress, &pods, &mut pool);
+        let numbers = ingress.into_iter().zip(egress);
+        members.extend(pods.into_iter().zip(numbers));
     }
-    let contested = graph
-        .contested()
-        .filter(|(_, pods)| pods.iter().any(|pod| is_on(pod, node)));
-    for (address, pods) in contested {
-        let label = Label::numbered(0, "contested");
-        ingress.add_contested(&label, address, &pods);
-        egress.add_contested(&label, address, &pods);
+    let (ingress_labels, egress_labels) = (ingress.labels(), egress.labels());
+    let label = |labels: &[Label], class: Option<usize>| class.map(|class| labels[class].clone());
+    let mut classes = Classes::default();
+    for (pod, (ingress, egress)) in members {
         let dispatch = Dispatch {
-            ingress: Some(label.clone()),
-            egress: Some(label),
+            ingress: label(&ingress_labels, ingress),
+            egress: label(&egress_labels, egress),
         };
-        classes.pods.insert(address, dispatch);
+        let addresses = graph.addresses(pod).into_iter();
+        classes
+            .pods
+            .extend(addresses.map(|address| (address, dispatch.clone())));
     }
-    classes.ingress = ingress.into_classes();
-    classes.egress = egress.into_classes();
-    classes.shared_peers = pool
-        .into_sets()
-        .map(|(label, addresses)| {
-            (
-                label,
-                SharedPeers {
-                    addresses,
-                    comment: Vec::new(),
-                },
-            )
-        })
-        .collect();
+    classes.ingress = ingress.into_classes(&ingress_labels);
+    classes.egress = egress.into_classes(&egress_labels);
+    add_contested(&mut classes, graph, node);
+    let shared = |(label, addresses)| {
+        let comment = Vec::new();
+        (label, SharedPeers { addresses, comment })
+    };
+    classes.shared_peers = pool.into_sets().map(shared).collect();
     classes
 }
 
-/// The subjects with pods on the node that have addresses, each with these pods. Their order, and so the classes'
-/// numbers, follows these pods alone: a graph of this node gives the same as one of the whole cluster.
+/// The subjects with pods on the node that have addresses, each with these pods. Their order follows these pods alone:
+/// a graph of this node gives the same as one of the whole cluster.
 fn local_subjects<'g>(graph: &'g RuleGraph, node: &str) -> Vec<(Vec<&'g Pod>, Subject<'g>)> {
     let local = |subject: &Subject<'g>| -> Vec<&'g Pod> {
         let pods = subject.pods().into_iter();
@@ -87,84 +75,142 @@ fn is_on(pod: &Pod, node: &str) -> bool {
     pod.node.as_deref() == Some(node)
 }
 
-/// The classes of one direction as they are found. Subjects with equal permissions share a class.
+/// The classes of one direction as they are found: pods with the same policies and the same permissions. Pods of other
+/// policies with these permissions have a class of their own, so that a policy of theirs changes no class but theirs.
 #[derive(Default)]
 struct Drafts {
-    by_grants: BTreeMap<Vec<Grant>, Draft>,
-    contested: BTreeMap<Label, Vec<String>>,
+    by_meaning: BTreeMap<(Identity, Vec<Grant>), usize>,
+    drafts: Vec<Draft>,
+}
+
+/// What a class is known by, and has its label from, as long as it lasts: the policies, and the named ports of its pods
+/// by which policies can mean different numbers.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Identity {
+    policies: BTreeSet<PolicyId>,
+    named_ports: Vec<ContainerPort>,
 }
 
 struct Draft {
-    label: Label,
+    identity: Identity,
     pods: BTreeSet<String>,
-    policies: BTreeSet<String>,
+}
+
+impl Identity {
+    /// Named ports of egress belong to the peers.
+    fn new(graph: &RuleGraph, pod: &Pod, direction: Direction) -> Self {
+        let policies = graph.isolating(pod, direction).into_iter().cloned();
+        let is_named =
+            |port: &&ContainerPort| direction == Direction::Ingress && port.name.is_some();
+        Self {
+            policies: policies.collect(),
+            named_ports: pod.ports.iter().filter(is_named).cloned().collect(),
+        }
+    }
+
+    fn label(&self) -> Label {
+        let first = self.policies.first().map(ToString::to_string);
+        Label::stable(&first.unwrap_or_default(), &self.to_string())
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for policy in &self.policies {
+            write!(f, "{policy} ")?;
+        }
+        for port in &self.named_ports {
+            let name = port.name.as_deref().unwrap_or_default();
+            write!(f, "{name}={}/{} ", port.protocol, port.port)?;
+        }
+        Ok(())
+    }
 }
 
 impl Drafts {
-    /// Files a subject under the class with its permissions; `None` when it is not isolated in `direction`.
+    /// Files the pods of a subject under their classes and tells the number of each one's; `None` when it is not
+    /// isolated in `direction`.
     fn add(
         &mut self,
         graph: &RuleGraph,
         subject: &Subject<'_>,
         direction: Direction,
-        local: &[&Pod],
+        pods: &[&Pod],
         pool: &mut PeerPool,
-    ) -> Option<Label> {
+    ) -> Vec<Option<usize>> {
         if !subject.is_isolated(direction) {
-            return None;
+            return vec![None; pods.len()];
         }
-        let policies: BTreeSet<&PolicyId> = local
-            .iter()
-            .flat_map(|pod| graph.isolating(pod, direction))
-            .collect();
-        let number = self.by_grants.len() + 1;
-        let draft = self
-            .by_grants
-            .entry(grants(subject, direction, pool))
-            .or_insert_with(|| {
-                let first = policies
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                Draft {
-                    label: Label::numbered(number, &first),
-                    pods: BTreeSet::new(),
-                    policies: BTreeSet::new(),
-                }
+        let mut numbers = BTreeMap::new();
+        let mut file = |pod: &&Pod| {
+            let identity = Identity::new(graph, pod, direction);
+            let number = *numbers.entry(identity.clone()).or_insert_with(|| {
+                let grants = grants(subject, direction, &identity.to_string(), pool);
+                self.number(identity, grants)
             });
-        draft
-            .pods
-            .extend(local.iter().map(|pod| pod.id.to_string()));
-        draft
-            .policies
-            .extend(policies.iter().map(ToString::to_string));
-        Some(draft.label.clone())
+            self.drafts[number].pods.insert(pod.id.to_string());
+            Some(number)
+        };
+        pods.iter().map(&mut file).collect()
     }
 
-    fn add_contested(&mut self, label: &Label, address: IpAddr, pods: &[&Pod]) {
+    fn number(&mut self, identity: Identity, grants: Vec<Grant>) -> usize {
+        let next = self.drafts.len();
+        let meaning = (identity.clone(), grants);
+        let number = *self.by_meaning.entry(meaning).or_insert(next);
+        if number == next {
+            let pods = BTreeSet::new();
+            self.drafts.push(Draft { identity, pods });
+        }
+        number
+    }
+
+    /// The label of each class. Where several would have the same, they are counted in the order of their first pods.
+    fn labels(&self) -> Vec<Label> {
+        let labels = self.drafts.iter().map(|draft| draft.identity.label());
+        let mut labels: Vec<Label> = labels.collect();
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_by_key(|&draft| self.drafts[draft].pods.first());
+        let mut taken: BTreeMap<Label, usize> = BTreeMap::new();
+        for draft in order {
+            let number = taken.entry(labels[draft].clone()).or_default();
+            *number += 1;
+            labels[draft] = labels[draft].distinct(*number);
+        }
+        labels
+    }
+
+    fn into_classes(self, labels: &[Label]) -> BTreeMap<Label, Class> {
+        let class = |((identity, grants), number): ((Identity, Vec<Grant>), usize)| {
+            let policies = identity.policies.iter().map(ToString::to_string).collect();
+            let comment = vec![
+                listed("pods", &self.drafts[number].pods),
+                listed("policies", &policies),
+            ];
+            (labels[number].clone(), Class { grants, comment })
+        };
+        self.by_meaning.into_iter().map(class).collect()
+    }
+}
+
+/// Sends addresses that several live pods claim, one of them here, to a class without permissions.
+fn add_contested(classes: &mut Classes, graph: &RuleGraph, node: &str) {
+    let label = Label::fixed("contested");
+    let contested = graph
+        .contested()
+        .filter(|(_, pods)| pods.iter().any(|pod| is_on(pod, node)));
+    for (address, pods) in contested {
         let pods: Vec<String> = pods.iter().map(|pod| pod.id.to_string()).collect();
         let line = format!("{address} is claimed by {}", pods.join(" and "));
-        self.contested.entry(label.clone()).or_default().push(line);
-    }
-
-    fn into_classes(self) -> BTreeMap<Label, Class> {
-        let drafts = self.by_grants.into_iter().map(|(grants, draft)| {
-            let comment = vec![
-                listed("pods", &draft.pods),
-                listed("policies", &draft.policies),
-            ];
-            (draft.label, Class { grants, comment })
-        });
-        let contested = self.contested.into_iter().map(|(label, comment)| {
-            (
-                label,
-                Class {
-                    grants: Vec::new(),
-                    comment,
-                },
-            )
-        });
-        drafts.chain(contested).collect()
+        for classes in [&mut classes.ingress, &mut classes.egress] {
+            let class = classes.entry(label.clone()).or_default();
+            class.comment.push(line.clone());
+        }
+        let dispatch = Dispatch {
+            ingress: Some(label.clone()),
+            egress: Some(label.clone()),
+        };
+        classes.pods.insert(address, dispatch);
     }
 }
 

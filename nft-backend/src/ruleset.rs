@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use crate::element::{Element, Key};
+use crate::hash::Fnv;
 use crate::names::{Epoch, Name};
 use crate::statement::Rule;
 use crate::value::Family;
@@ -84,28 +85,28 @@ impl Ruleset {
     /// The base chain and the counters keep their names: they outlive epochs.
     #[must_use]
     pub fn at_epoch(&self, epoch: Epoch) -> Self {
-        let keeps = |name: &Name| {
-            self.counters.contains(name)
-                || self
-                    .chains
-                    .get(name)
-                    .is_some_and(|chain| chain.priority.is_some())
-        };
+        self.placed(|name| name.at(epoch))
+    }
+
+    /// The same contents with other names for sets, maps and regular chains.
+    #[must_use]
+    pub(crate) fn placed(&self, place: impl Fn(&Name) -> Name) -> Self {
         let rename = |name: &Name| {
-            if keeps(name) {
+            let chain = self.chains.get(name);
+            if chain.is_some_and(|chain| chain.priority.is_some()) {
                 name.clone()
             } else {
-                name.at(epoch)
+                place(name)
             }
         };
         let sets = self
             .sets
             .iter()
-            .map(|(name, set)| (name.at(epoch), set.clone()));
+            .map(|(name, set)| (place(name), set.clone()));
         let maps = self
             .maps
             .iter()
-            .map(|(name, map)| (name.at(epoch), map.rename(&rename)));
+            .map(|(name, map)| (place(name), map.rename(&rename)));
         let chains = self
             .chains
             .iter()
@@ -121,10 +122,10 @@ impl Ruleset {
 
     /// The digest of the text without comments, which the kernel does not keep.
     pub fn digest(&self) -> Digest {
-        let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut hasher = Fnv::new();
         // The hasher takes every text, so writing to it cannot fail.
         let _ = write_text(&mut hasher, self, Comments::Omit);
-        Digest(hasher.0)
+        Digest(hasher.hash())
     }
 }
 
@@ -155,7 +156,7 @@ impl VerdictMap {
         Key::Address(self.family)
     }
 
-    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+    pub(crate) fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
         let entries = self
             .entries
             .iter()
@@ -178,24 +179,13 @@ impl Chain {
         }
     }
 
-    fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
+    pub(crate) fn rename(&self, rename: &impl Fn(&Name) -> Name) -> Self {
         let rules = self.rules.iter().map(|rule| rule.rename(rename)).collect();
         Self {
             rules,
             priority: self.priority,
             comment: self.comment.clone(),
         }
-    }
-}
-
-struct Fnv(u64);
-
-impl Write for Fnv {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        Ok(())
     }
 }
 

@@ -11,9 +11,11 @@ use nft_backend::value::{AddressRange, PortRange, Protocol};
 
 pub(crate) mod case;
 pub(crate) mod judge;
+pub(crate) mod mutation;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
+pub(crate) mod watched;
 pub(crate) mod wire;
 
 /// Two local pods and two policies, in both families:

@@ -19,7 +19,7 @@ pub(crate) const WEB: [&str; 2] = ["10.0.1.10", "fd00:10:0:1::10"];
 pub(crate) const DB: [&str; 2] = ["10.0.1.11", "fd00:10:0:1::11"];
 pub(crate) const FAR: [&str; 2] = ["10.0.2.10", "fd00:10:0:2::10"];
 
-const OBJECTS: &str = r#"
+pub(crate) const OBJECTS: &str = r#"
 {kind: Node, metadata: {name: node-a}, status: {addresses: [
   {type: InternalIP, address: 192.168.0.1}, {type: InternalIP, address: "fd00:192::1"}]}}
 ---

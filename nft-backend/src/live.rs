@@ -1,0 +1,154 @@
+//! A table that is kept up to date: it knows what is in force and changes it by what differs.
+
+use crate::config::Config;
+use crate::diff::{Plan, Step, diff};
+use crate::fake_table::follow;
+use crate::in_force::InForce;
+use crate::kernel::{ApplyError, Kernel};
+use crate::load::{self, LoadError, StandingFlows};
+use crate::ruleset::Ruleset;
+use crate::transaction::Transaction;
+
+/// Our table in one kernel. It belongs to us alone while this lives; somebody else's change of it makes
+/// an update fail or is found by [`drift`](mod@crate::drift).
+#[derive(Debug, Clone)]
+pub struct Live {
+    config: Config,
+    contents: Option<Ruleset>,
+}
+
+/// How an update was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// All of it anew.
+    Load,
+    /// Chains anew, and the sets that changed.
+    Switch,
+    /// In place.
+    Increment,
+    /// Nothing was to be done.
+    Nothing,
+}
+
+/// Why an update did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// A full load failed.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The kernel did not carry out a step of an increment. The steps before it are done; each of them
+    /// leaves a state in which no packet passes that both the old and the new rules deny.
+    #[error("could not carry out step {step} of {steps}: {source}")]
+    Step {
+        /// The step, counted from 1.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+        /// Why.
+        source: ApplyError,
+    },
+}
+
+impl Live {
+    /// A table of which nothing is known, so that the first update loads it as a whole.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            contents: None,
+        }
+    }
+
+    /// What is in force, under the names that it has in the kernel; `None` when that is not known.
+    pub fn contents(&self) -> Option<&Ruleset> {
+        self.contents.as_ref()
+    }
+
+    /// Forgets what is in force, so that the next update loads all of it.
+    pub fn forget(&mut self) {
+        self.contents = None;
+    }
+
+    /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force.
+    ///
+    /// # Errors
+    /// When the kernel refuses a step. The next update goes on from what is in force then; if that is not
+    /// known, it loads all of it.
+    pub fn update(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        desired: &Ruleset,
+    ) -> Result<Update, UpdateError> {
+        let Some(contents) = self.contents.take() else {
+            return self.load(kernel, desired);
+        };
+        match diff(&contents, desired) {
+            Ok(plan) => self.carry_out(kernel, contents, &plan),
+            Err(_) => self.load(kernel, desired),
+        }
+    }
+
+    fn load(&mut self, kernel: &mut dyn Kernel, desired: &Ruleset) -> Result<Update, UpdateError> {
+        let failed = |source| LoadError::Step {
+            step: load::Step::List,
+            source,
+        };
+        let in_force = kernel.outline(&self.config.table).map_err(failed)?;
+        let standing = StandingFlows::Recheck;
+        let load = load::plan(desired, &self.config, in_force.as_ref(), standing)?;
+        load::carry_out(kernel, &load)?;
+        self.contents = Some(load.contents);
+        Ok(Update::Load)
+    }
+
+    fn carry_out(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        mut contents: Ruleset,
+        plan: &Plan,
+    ) -> Result<Update, UpdateError> {
+        let steps = plan.steps.len();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let failed = |source| UpdateError::Step {
+                step: index + 1,
+                steps,
+                source,
+            };
+            match step {
+                Step::ClearMarks(bits) => {
+                    if let Err(error) = kernel.clear_marks(*bits) {
+                        self.contents = Some(contents);
+                        return Err(failed(error));
+                    }
+                }
+                Step::Apply(transaction) => {
+                    if let Err(error) = kernel.apply(transaction) {
+                        self.contents = look(kernel, contents, transaction);
+                        return Err(failed(error));
+                    }
+                    follow(&mut contents, transaction)
+                        .map_err(|reason| failed(ApplyError::NotUnderstood { reason }))?;
+                }
+            }
+        }
+        self.contents = Some(contents);
+        Ok(if plan.steps.is_empty() {
+            Update::Nothing
+        } else if plan.is_switch {
+            Update::Switch
+        } else {
+            Update::Increment
+        })
+    }
+}
+
+/// What is in force after a transaction that may have been carried out or not: what was before, what
+/// should be after, or nothing that is known.
+fn look(kernel: &dyn Kernel, before: Ruleset, transaction: &Transaction) -> Option<Ruleset> {
+    let found = kernel.list(&before.table).ok()??;
+    if InForce::of(&before) == found {
+        return Some(before);
+    }
+    let mut after = before;
+    follow(&mut after, transaction).ok()?;
+    (InForce::of(&after) == found).then_some(after)
+}

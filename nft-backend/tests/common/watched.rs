@@ -1,0 +1,137 @@
+//! A fake kernel that lets no transaction make a state in which a packet passes that the old and the new ruleset
+//! deny, or is dropped that both allow.
+
+use nft_backend::fake::FakeKernel;
+use nft_backend::generation::MarkBits;
+use nft_backend::in_force::InForce;
+use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute};
+use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::names::Name;
+use nft_backend::ruleset::Ruleset;
+use nft_backend::transaction::Transaction;
+use nft_backend::value::Protocol;
+use policy_core::{Flow, FlowPort};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watched {
+    kernel: FakeKernel,
+    /// Packets, with what the old and the new ruleset say of each.
+    watched: Vec<(Packet, [bool; 2])>,
+}
+
+impl std::ops::Deref for Watched {
+    type Target = FakeKernel;
+
+    fn deref(&self) -> &FakeKernel {
+        &self.kernel
+    }
+}
+
+impl std::ops::DerefMut for Watched {
+    fn deref_mut(&mut self) -> &mut FakeKernel {
+        &mut self.kernel
+    }
+}
+
+impl Watched {
+    /// Watches these packets from now on.
+    pub(crate) fn watch(&mut self, packets: &[Packet], before: &Ruleset, after: &Ruleset) {
+        let verdicts = |packet| [passes(before, packet), passes(after, packet)];
+        self.watched = packets
+            .iter()
+            .map(|packet| (*packet, verdicts(packet)))
+            .collect();
+    }
+
+    /// The packets that are watched.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = &Packet> {
+        self.watched.iter().map(|(packet, _)| packet)
+    }
+}
+
+impl Kernel for Watched {
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.kernel.apply(transaction)?;
+        let Some(table) = self.kernel.table(&transaction.table) else {
+            return Ok(());
+        };
+        for (packet, [before, after]) in &self.watched {
+            let passes = passes(table, packet);
+            assert!(
+                passes == *before || passes == *after,
+                "{packet:?} passes: {passes}, before {before}, after {after}; last transaction:\n{transaction}{table}"
+            );
+        }
+        Ok(())
+    }
+
+    fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.kernel.check(transaction)
+    }
+
+    fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.kernel.list(table)
+    }
+
+    fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.kernel.outline(table)
+    }
+
+    fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+        self.kernel.clear_marks(bits)
+    }
+}
+
+fn passes(ruleset: &Ruleset, packet: &Packet) -> bool {
+    execute(ruleset, packet).unwrap() != Outcome::Dropped
+}
+
+/// The first packet of each flow, and a reply to it that no mark speaks for.
+pub(crate) fn trials(flows: &[Flow]) -> Vec<Packet> {
+    flows.iter().flat_map(packets).collect()
+}
+
+fn packets(flow: &Flow) -> [Packet; 2] {
+    let (there, back) = match flow.port {
+        FlowPort::Other => (Payload::Icmp, Payload::Icmp),
+        FlowPort::Port(protocol, port) => {
+            let protocol = match protocol {
+                policy_core::Protocol::Tcp => Protocol::Tcp,
+                policy_core::Protocol::Udp => Protocol::Udp,
+                policy_core::Protocol::Sctp => Protocol::Sctp,
+            };
+            let payload = |source, destination| Payload::Transport {
+                protocol,
+                source,
+                destination,
+            };
+            (payload(40_000, port), payload(port, 40_000))
+        }
+    };
+    let packet = |source, destination, payload, conntrack| Packet {
+        source,
+        destination,
+        payload,
+        conntrack,
+    };
+    let reply = Conntrack::Established {
+        mark: 0,
+        way: FlowWay::Reply,
+    };
+    [
+        packet(flow.from, flow.to, there, Conntrack::New),
+        packet(flow.to, flow.from, back, reply),
+    ]
+}
+
+/// The same packet of a flow that carries this mark.
+pub(crate) fn standing(packet: &Packet, mark: u32) -> Packet {
+    let way = match packet.conntrack {
+        Conntrack::New => FlowWay::Original,
+        Conntrack::Established { way, .. } | Conntrack::Related { way, .. } => way,
+    };
+    Packet {
+        conntrack: Conntrack::Established { mark, way },
+        ..*packet
+    }
+}
