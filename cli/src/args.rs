@@ -29,6 +29,10 @@ pub struct Arguments {
 pub enum Command {
     /// Report what is wrong with policies.
     Lint(Lint),
+    /// Explain a rule of lint: what it finds, why it matters, what to use instead.
+    Rule(Rule),
+    /// List the rules of lint.
+    Rules(Rules),
     /// Tell whether a connection passes, and why.
     Explain(Explain),
     /// Show who reaches whom on what.
@@ -104,9 +108,34 @@ pub struct Lint {
     /// Do not run these rules (codes or prefixes of codes).
     #[arg(long, value_delimiter = ',', value_name = "CODES")]
     pub ignore: Vec<String>,
+    /// The input is only a part of the cluster: what holds for a whole cluster alone becomes information.
+    #[arg(long)]
+    pub open_world: bool,
+    /// Print information as well; JSON and SARIF always hold it.
+    #[arg(long)]
+    pub show_info: bool,
     /// Exit with 0 even when there are findings.
     #[arg(long)]
     pub exit_zero: bool,
+}
+
+/// Arguments of `rule`.
+#[derive(Debug, Args)]
+pub struct Rule {
+    /// The rule's code or name.
+    #[arg(value_name = "CODE")]
+    pub code: String,
+    /// How to print the page.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `rules`.
+#[derive(Debug, Args)]
+pub struct Rules {
+    /// How to print the table.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Arguments of `explain`.

@@ -409,11 +409,20 @@ error[NP018]: \"10.0.0.7/24\" is refused by today's API server and read as 10.0.
   = note: NetworkPolicy default/a spec.ingress[0].from[0].ipBlock.cidr (proven)
   = help: write 10.0.0.0/24
 
-1 error
+warning[NP116]: 10.0.0.7/24 is all of 10.0.0.0/24, not 10.0.0.7 alone
+ --> a.yaml:7:23
+  |
+7 |     - ipBlock: {cidr: 10.0.0.7/24}
+  |                       ^^^^^^^^^^^
+  |
+  = note: NetworkPolicy default/a spec.ingress[0].from[0].ipBlock.cidr (proven)
+  = help: write 10.0.0.0/24 for the network, or 10.0.0.7/32 for the address
+
+1 error, 1 warning
 "
     );
     assert_eq!(
-        folder.json(&["lint", "a.yaml", "--format", "json"]),
+        folder.json(&["lint", "a.yaml", "--format", "json", "--select", "NP018"]),
         json!({
             "errors": [],
             "findings": [{
@@ -421,12 +430,15 @@ error[NP018]: \"10.0.0.7/24\" is refused by today's API server and read as 10.0.
                 "file": "a.yaml", "line": 7, "column": 23, "object": "NetworkPolicy default/a",
                 "path": "spec.ingress[0].from[0].ipBlock.cidr",
                 "message": "\"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24",
-                "fix": "write 10.0.0.0/24",
+                "fix": "write 10.0.0.0/24", "related": [],
             }],
         })
     );
     assert_eq!(folder.nopal(&["lint", "a.yaml", "--exit-zero"]).0, 0);
-    assert_eq!(folder.nopal(&["lint", "a.yaml", "--ignore", "NP01"]).0, 0);
+    assert_eq!(
+        folder.nopal(&["lint", "a.yaml", "--ignore", "NP01,NP11"]).0,
+        0
+    );
     assert_eq!(
         folder
             .nopal(&["lint", "a.yaml", "--select", "NP007,NP018"])

@@ -3,7 +3,7 @@
 use super::{Outcome, load};
 use crate::args::{Arguments, Lint};
 use crate::lint::{Selection, Severity, lint, unknown_codes};
-use crate::report;
+use crate::report::{self, findings::Report};
 
 pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
     let unknown = unknown_codes(options.select.iter().chain(&options.ignore));
@@ -15,15 +15,16 @@ pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
     let selection = Selection {
         select: options.select.clone(),
         ignore: options.ignore.clone(),
+        is_open_world: options.open_world,
     };
     let findings = lint(&manifests, &selection);
     let color = arguments.color.is_on();
-    report::print(&report::findings::findings(
-        &findings,
-        &manifests.errors,
-        options.format,
-        color,
-    ));
+    let printed = Report {
+        findings: &findings,
+        errors: &manifests.errors,
+        shows_info: options.show_info,
+    };
+    report::print(&report::findings::render(&printed, options.format, color));
     let counts = findings
         .iter()
         .any(|finding| finding.severity != Severity::Info);

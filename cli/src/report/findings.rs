@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::snippet;
 use crate::lint::{Finding, Severity};
-use crate::manifest::InputError;
+use crate::manifest::{InputError, Place};
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -18,43 +18,56 @@ pub enum Format {
     Json,
 }
 
+/// What there is to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The findings, sorted.
+    pub findings: &'a [Finding],
+    /// What could not be read.
+    pub errors: &'a [InputError],
+    /// Whether formats for people print information too. Those for programs always hold it.
+    pub shows_info: bool,
+}
+
+impl<'a> Report<'a> {
+    /// The findings that formats for people print.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &'a Finding> + use<'a> {
+        let shows_info = self.shows_info;
+        let all = self.findings.iter();
+        all.filter(move |finding| shows_info || finding.severity != Severity::Info)
+    }
+}
+
 /// The text of all findings.
-pub fn findings(
-    findings: &[Finding],
-    errors: &[InputError],
-    format: Format,
-    is_colored: bool,
-) -> String {
+pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
     match format {
-        Format::Full => full(findings, is_colored),
-        Format::Concise => findings.iter().map(concise).collect(),
+        Format::Full => full(report, is_colored),
+        Format::Concise => report.shown().map(concise).collect(),
         Format::Json => super::json(&json!({
-            "findings": findings.iter().map(as_json).collect::<Vec<_>>(),
-            "errors": errors.iter().map(super::input_error).collect::<Vec<_>>(),
+            "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+            "errors": report.errors.iter().map(super::input_error).collect::<Vec<_>>(),
         })),
     }
 }
 
-fn full(findings: &[Finding], is_colored: bool) -> String {
-    let mut text: String = findings
-        .iter()
+fn full(report: &Report<'_>, is_colored: bool) -> String {
+    let drawn = report.shown();
+    let mut text: String = drawn
         .map(|finding| snippet::draw(finding, is_colored) + "\n\n")
         .collect();
-    if !findings.is_empty() {
-        let count = |severity: Severity, word: &str| {
-            let number = findings
-                .iter()
-                .filter(|finding| finding.severity == severity)
-                .count();
-            let plural = if number == 1 { "" } else { "s" };
-            (number > 0).then(|| format!("{number} {word}{plural}"))
-        };
-        let counts = [
-            count(Severity::Error, "error"),
-            count(Severity::Warning, "warning"),
-            count(Severity::Info, "note"),
-        ];
-        text += &counts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let count = |severity: Severity, word: &str| {
+        let shown = report.shown();
+        let number = shown.filter(|finding| finding.severity == severity).count();
+        (number > 0).then(|| super::counted(number, word))
+    };
+    let counts = [
+        count(Severity::Error, "error"),
+        count(Severity::Warning, "warning"),
+        count(Severity::Info, "note"),
+    ];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if !counts.is_empty() {
+        text += &counts.join(", ");
         text.push('\n');
     }
     text
@@ -89,5 +102,16 @@ fn as_json(finding: &Finding) -> serde_json::Value {
         "path": finding.path.to_string(),
         "message": finding.message,
         "fix": finding.fix,
+        "related": finding.related.iter().map(|(place, label)| related(place, label)).collect::<Vec<_>>(),
+    })
+}
+
+fn related(place: &Place, label: &str) -> serde_json::Value {
+    let position = place.position();
+    json!({
+        "file": place.source.name(),
+        "line": position.line,
+        "column": position.column,
+        "message": label,
     })
 }

@@ -6,6 +6,7 @@ mod demo_matrix;
 pub mod explanation;
 pub mod findings;
 pub mod matrix;
+pub mod rules;
 pub mod ruleset;
 mod snippet;
 pub mod status;

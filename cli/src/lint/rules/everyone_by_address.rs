@@ -1,0 +1,67 @@
+//! NP119: blocks that hold every address of a family.
+
+use policy_core::policy::{Peer, Peers};
+
+use crate::lint::meaning::block_addresses;
+use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+
+rule! {
+    /// ## What it finds
+    /// Rules whose `ipBlock` peers together hold every IPv4 or every IPv6 address: `0.0.0.0/0`, or `0.0.0.0/1` beside
+    /// `128.0.0.0/1`.
+    ///
+    /// ## Why it matters
+    /// The internet may connect to the pods, or they to the internet.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ingress:
+    /// - from: [{ipBlock: {cidr: 0.0.0.0/0}}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ingress:
+    /// - from: [{ipBlock: {cidr: 198.51.100.0/24}}]
+    /// ```
+    ///
+    /// ## No finding
+    /// A block with exceptions that nothing else in the rule allows.
+    pub(super) const RULE: Rule = Rule {
+        code: "NP119",
+        name: "everyone-by-address",
+        severity: Severity::Warning,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
+
+fn check(input: &Input<'_>, findings: &mut Findings) {
+    for (policy, rule) in input.rules() {
+        let addresses = block_addresses(rule.peers);
+        for (family, is_full) in [
+            ("IPv4", addresses.v4.is_full()),
+            ("IPv6", addresses.v6.is_full()),
+        ] {
+            if !is_full {
+                continue;
+            }
+            let Peers::Listed(peers) = rule.peers else {
+                continue;
+            };
+            let blocks = peers.iter().enumerate().filter(|(_, peer)| match peer {
+                Peer::Block(block) => block.cidr.range().0.is_ipv4() == (family == "IPv4"),
+                Peer::Pods { .. } => false,
+            });
+            let mut places =
+                blocks.map(|(index, _)| rule.peer_path(index).field("ipBlock").field("cidr"));
+            let Some(first) = places.next() else { continue };
+            let message = format!("every {family} address is allowed, the internet included");
+            let finding = Finding::new(&RULE, policy, first, message)
+                .with_fix("name the networks that are needed, or except those that are not");
+            findings.add(places.fold(finding, |finding, path| {
+                finding.with_related(policy.place(&path), "together with this")
+            }));
+        }
+    }
+}
