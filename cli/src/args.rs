@@ -102,6 +102,9 @@ pub struct Lint {
     /// How to print findings.
     #[arg(long, value_enum, default_value_t)]
     pub format: findings::Format,
+    /// Write findings to a file too, such as sarif=nopal.sarif; may be given several times.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = OutputFile::parse)]
+    pub output_file: Vec<OutputFile>,
     /// Run only these rules (codes or prefixes of codes).
     #[arg(long, value_delimiter = ',', value_name = "CODES")]
     pub select: Vec<String>,
@@ -117,6 +120,28 @@ pub struct Lint {
     /// Exit with 0 even when there are findings.
     #[arg(long)]
     pub exit_zero: bool,
+}
+
+/// A file that findings are written to.
+#[derive(Debug, Clone)]
+pub struct OutputFile {
+    /// How.
+    pub format: findings::Format,
+    /// Where to.
+    pub file: PathBuf,
+}
+
+impl OutputFile {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (format, file) = text
+            .split_once('=')
+            .filter(|(_, file)| !file.is_empty())
+            .ok_or("write FORMAT=FILE, such as sarif=nopal.sarif")?;
+        Ok(Self {
+            format: findings::Format::from_str(format, false)?,
+            file: file.into(),
+        })
+    }
 }
 
 /// Arguments of `rule`.

@@ -25,6 +25,14 @@ pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
         shows_info: options.show_info,
     };
     report::print(&report::findings::render(&printed, options.format, color));
+    for output in &options.output_file {
+        let text = report::findings::render(&printed, output.format, false);
+        if let Err(error) = std::fs::write(&output.file, text) {
+            let file = output.file.display();
+            report::print_error(&format!("error: {file} cannot be written: {error}"));
+            return Outcome::Unreadable;
+        }
+    }
     let counts = findings
         .iter()
         .any(|finding| finding.severity != Severity::Info);

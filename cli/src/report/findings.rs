@@ -1,8 +1,8 @@
-//! Findings as text, as one line each, and as JSON.
+//! Findings in every format: as text, as one line each and as JSON here, the others in files of their own.
 
 use serde_json::json;
 
-use super::snippet;
+use super::{annotations, sarif, snippet, xml};
 use crate::lint::{Finding, Severity};
 use crate::manifest::{InputError, Place};
 
@@ -16,6 +16,16 @@ pub enum Format {
     Concise,
     /// For programs.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// A GitLab code quality report.
+    Gitlab,
+    /// A test report.
+    Junit,
+    /// XML that most CI servers read.
+    Checkstyle,
 }
 
 /// What there is to print.
@@ -25,12 +35,12 @@ pub struct Report<'a> {
     pub findings: &'a [Finding],
     /// What could not be read.
     pub errors: &'a [InputError],
-    /// Whether formats for people print information too. Those for programs always hold it.
+    /// Whether information is printed too. JSON and SARIF, whose readers choose by themselves, always hold it.
     pub shows_info: bool,
 }
 
 impl<'a> Report<'a> {
-    /// The findings that formats for people print.
+    /// The findings that all formats but JSON and SARIF print.
     pub(super) fn shown(&self) -> impl Iterator<Item = &'a Finding> + use<'a> {
         let shows_info = self.shows_info;
         let all = self.findings.iter();
@@ -47,6 +57,11 @@ pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
             "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
             "errors": report.errors.iter().map(super::input_error).collect::<Vec<_>>(),
         })),
+        Format::Sarif => sarif::render(report),
+        Format::Github => annotations::github(report),
+        Format::Gitlab => annotations::gitlab(report),
+        Format::Junit => xml::junit(report),
+        Format::Checkstyle => xml::checkstyle(report),
     }
 }
 
