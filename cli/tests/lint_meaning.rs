@@ -280,3 +280,61 @@ fn findings_point_at_every_place_that_causes_them() {
         .collect();
     assert_eq!((findings[0].code, places), ("NP114", vec![7, 9]));
 }
+
+#[test]
+fn selectors_are_compared_with_the_pods_that_are_there() {
+    let closed = policy(
+        "a",
+        "podSelector: {matchLabels: {app: api}}\npolicyTypes: [Ingress]",
+    );
+    assert_eq!(complaints(&closed), []);
+    assert_eq!(complaints(&(closed.clone() + &pod("ops", "api"))), []);
+    assert_eq!(
+        complaints(&(closed.clone() + &pod("shop", "web"))),
+        [("NP201", "warning")]
+    );
+    let finished = pod("shop", "api") + "status: {phase: Succeeded}\n";
+    assert_eq!(complaints(&(closed.clone() + &finished)), []);
+    let workload = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: shop, labels: {app: api}}\nspec: {template: {metadata: {labels: {app: API}}}}\n";
+    assert_eq!(complaints(&(closed + workload)), [("NP201", "warning")]);
+}
+
+#[test]
+fn a_namespace_of_others_need_not_be_in_the_input() {
+    let namespace = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    let by = |label: &str| {
+        let spec = format!(
+            "policyTypes: [Ingress]\ningress:\n- from: [{{namespaceSelector: {{matchLabels: {{{label}}}}}}}]"
+        );
+        complaints(&(policy("a", &spec) + namespace))
+    };
+    assert_eq!(by("kubernetes.io/metadata.name: kube-system"), []);
+    assert_eq!(by("name: somebody-elses"), []);
+    assert_eq!(by("name: shop"), [("NP206", "warning")]);
+    assert_eq!(by("team: ops"), [("NP203", "warning")]);
+}
+
+#[test]
+fn port_names_are_looked_up_on_every_kind_of_container() {
+    let spec = |ports: &str| {
+        format!(
+            "podSelector: {{matchLabels: {{app: web}}}}\npolicyTypes: [Ingress]\ningress:\n- ports: {ports}"
+        )
+    };
+    let with = |ports: &str, containers: &str| {
+        complaints(
+            &(policy("a", &spec(ports)) + &pod("shop", "web") + "spec: {" + containers + "}\n"),
+        )
+    };
+    let http = "containers: [{name: a, ports: [{name: http, containerPort: 80}]}]";
+    let sidecar = "initContainers: [{name: a, restartPolicy: Always, ports: [{name: http, containerPort: 80}]}]";
+    let setup = "initContainers: [{name: a, ports: [{name: http, containerPort: 80}]}]";
+    assert_eq!(with("[{port: http}]", http), []);
+    assert_eq!(with("[{port: http}]", sidecar), []);
+    assert_eq!(with("[{port: http}]", setup), [("NP207", "error")]);
+    assert_eq!(
+        with("[{port: http, protocol: UDP}]", http),
+        [("NP208", "error")]
+    );
+    assert_eq!(with("[{port: 8080}]", http), []);
+}

@@ -152,6 +152,12 @@ impl Findings {
         self.add(finding);
     }
 
+    /// These findings and then the others.
+    pub(super) fn joined(mut self, mut others: Self) -> Self {
+        self.list.append(&mut others.list);
+        self
+    }
+
     /// All findings, in the order in which they were added.
     pub(super) fn into_list(self) -> Vec<Finding> {
         self.list

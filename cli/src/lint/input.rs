@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use policy_core::policy::{Peer, Peers};
 use policy_core::problem::{Problem, ProblemKind, Segment};
 use policy_core::{Direction, FieldPath, Policy, Selector, lower};
+use rayon::prelude::*;
 
 use super::world::World;
 use super::written::WrittenRule;
@@ -39,25 +40,15 @@ impl<'a> Input<'a> {
     /// Lowers the policies among the objects.
     #[must_use]
     pub fn new(manifests: &'a Manifests, is_open_world: bool) -> Self {
-        let policies = manifests
-            .objects
-            .iter()
-            .filter_map(|object| match &object.content {
-                Content::Policy(policy) => {
-                    let (meaning, problems) = lower::policy(&policy.object, &policy.unread);
-                    Some(LintPolicy {
-                        object,
-                        policy,
-                        meaning,
-                        problems: told_once(problems),
-                    })
-                }
-                _ => None,
-            });
+        let policies = || {
+            let objects = manifests.objects.par_iter();
+            objects.filter_map(LintPolicy::new).collect()
+        };
+        let (policies, world) = rayon::join(policies, || World::new(manifests));
         Self {
             objects: &manifests.objects,
-            policies: policies.collect(),
-            world: World::new(manifests),
+            policies,
+            world,
             is_open_world,
         }
     }
@@ -89,7 +80,21 @@ impl<'a> Input<'a> {
     }
 }
 
-impl LintPolicy<'_> {
+impl<'a> LintPolicy<'a> {
+    /// Lowers an object, if it is a policy.
+    fn new(object: &'a Object) -> Option<Self> {
+        let Content::Policy(policy) = &object.content else {
+            return None;
+        };
+        let (meaning, problems) = lower::policy(&policy.object, &policy.unread);
+        Some(Self {
+            object,
+            policy,
+            meaning,
+            problems: told_once(problems),
+        })
+    }
+
     /// `spec`, if it is there.
     pub fn spec(&self) -> Option<&NetworkPolicySpec> {
         self.policy.object.spec.as_ref()

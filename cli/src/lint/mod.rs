@@ -18,6 +18,8 @@ pub use rules::RULES;
 pub use world::World;
 pub use written::WrittenRule;
 
+use rayon::prelude::*;
+
 use crate::manifest::Manifests;
 
 /// A lint rule.
@@ -95,12 +97,14 @@ pub fn unknown_codes<'c>(codes: impl IntoIterator<Item = &'c String>) -> Vec<&'c
 /// Runs the selected rules. Findings come sorted by file, place and code; what the input says to ignore is left out.
 pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
     let input = Input::new(manifests, selection.is_open_world);
-    let mut findings = Findings::default();
-    let mut ran = BTreeSet::new();
-    for rule in RULES.iter().filter(|rule| selection.takes(rule)) {
+    let rules: Vec<&Rule> = RULES.iter().filter(|rule| selection.takes(rule)).collect();
+    let ran: BTreeSet<&str> = rules.iter().map(|rule| rule.code).collect();
+    let parts = rules.into_par_iter().map(|rule| {
+        let mut findings = Findings::default();
         (rule.check)(&input, &mut findings);
-        ran.insert(rule.code);
-    }
+        findings
+    });
+    let findings = parts.reduce(Findings::default, Findings::joined);
     let mut findings = ignores::apply(&input, findings, &ran).sorted();
     if selection.is_open_world {
         for finding in &mut findings {

@@ -13,7 +13,9 @@ use crate::manifest::Manifests;
 #[derive(Debug, Default)]
 pub struct World {
     namespaces: BTreeMap<Arc<str>, Labels>,
+    /// Finished pods are among them: they have the labels that the next run of their job will have.
     pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     /// Whether some pod or node has addresses of this family.
     has_v4: bool,
     has_v6: bool,
@@ -34,9 +36,14 @@ impl World {
             world.has_v4 |= address.is_ipv4();
             world.has_v6 |= address.is_ipv6();
         }
-        for pod in cluster.pods().values().filter(|pod| pod.is_selectable()) {
+        for pod in cluster.pods().values() {
             let namespace = Arc::clone(&pod.id.namespace);
-            world.pods.entry(namespace).or_default().push(pod.clone());
+            let pods = if pod.host_network {
+                &mut world.host_pods
+            } else {
+                &mut world.pods
+            };
+            pods.entry(namespace).or_default().push(pod.clone());
         }
         world
     }
@@ -56,6 +63,13 @@ impl World {
         self.pods.values().flatten()
     }
 
+    /// Whether a pod that uses its node's network has the labels: selectors never select it.
+    pub fn is_on_host_network(&self, namespace: &str, selector: &Selector) -> bool {
+        let pods = self.host_pods.get(namespace);
+        let mut pods = pods.into_iter().flatten();
+        pods.any(|pod| selector.matches(&pod.labels))
+    }
+
     /// The names and labels of the namespaces.
     pub fn namespaces(&self) -> &BTreeMap<Arc<str>, Labels> {
         &self.namespaces
@@ -73,6 +87,24 @@ impl World {
             Namespaces::Matching(selector) => selector.matches(labels),
         })
         .map(|(name, _)| name.as_ref())
+    }
+
+    /// Whether the input holds any pod.
+    pub fn has_pods(&self) -> bool {
+        !self.pods.is_empty()
+    }
+
+    /// The pods that a peer of a policy in `own` is.
+    pub fn selected<'w>(
+        &'w self,
+        own: &'w str,
+        namespaces: &'w Namespaces,
+        selector: &'w Selector,
+    ) -> impl Iterator<Item = &'w Arc<Pod>> {
+        let pods = self
+            .matching(own, namespaces)
+            .flat_map(|namespace| self.pods_in(namespace));
+        pods.filter(|pod| selector.matches(&pod.labels))
     }
 
     /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace, or where a

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use policy_core::policy::{Namespaces, Peer};
 use policy_core::{PodId, Selector};
 
+use super::split_peer;
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 
 rule! {
@@ -68,7 +69,8 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             continue;
         };
         let own = policy.meaning.id.namespace.as_ref();
-        if input.world.has_match(own, pods) != Some(false) {
+        let is_half = split_peer::is_half(&rule, index);
+        if is_half || input.world.has_match(own, pods) != Some(false) {
             continue;
         }
         let elsewhere = known.entry(pods.clone()).or_insert_with(|| {

@@ -41,18 +41,24 @@ mod invalid_selector;
 mod label_in_other_namespace;
 mod label_value_not_a_string;
 mod legacy_cidr;
+mod matches_no_namespace;
 mod metadata_service;
 mod mistyped;
 mod name_against_meaning;
+mod named_port_absent;
+mod named_port_protocol;
 mod named_port_to_block;
+mod namespace_by_name;
 mod namespace_missing;
 mod negative_namespace_selector;
 mod one_family_only;
+mod peer_matches_no_pod;
 mod policy_types_omitted;
 mod port_without_protocol;
 mod protocol_without_port;
 mod redundant_selector;
 mod removed_api_version;
+mod selects_no_pod;
 mod sensitive_port;
 mod special_address;
 mod split_peer;
@@ -124,6 +130,12 @@ pub const RULES: &[Rule] = &[
     namespace_missing::RULE,
     whole_namespace::RULE,
     redundant_selector::RULE,
+    selects_no_pod::RULE,
+    peer_matches_no_pod::RULE,
+    matches_no_namespace::RULE,
+    namespace_by_name::RULE,
+    named_port_absent::RULE,
+    named_port_protocol::RULE,
     useless_ignore::RULE,
 ];
 

@@ -58,6 +58,18 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     }
 }
 
+/// Whether a peer is a half of what looks like one peer: what is wrong with it is told here.
+pub(super) fn is_half(rule: &WrittenRule<'_>, index: usize) -> bool {
+    let Peers::Listed(peers) = rule.peers else {
+        return false;
+    };
+    let mut firsts = [index.checked_sub(1), Some(index)].into_iter().flatten();
+    firsts.any(|first| {
+        let pair = peers.get(first..first + 2);
+        pair.is_some_and(|pair| split(rule, first, pair).is_some())
+    })
+}
+
 /// The two halves, in either order, of peers `index` and `index + 1`.
 fn split<'p>(
     rule: &WrittenRule<'_>,
