@@ -37,7 +37,17 @@ pub(super) fn block_addresses(peers: &Peers) -> IpSet {
         Peer::Block(block) => Some(block.addresses()),
         Peer::Pods { .. } => None,
     });
-    blocks.fold(IpSet::empty(), |all, block| all.union(&block))
+    joined(blocks.collect::<Vec<_>>().iter())
+}
+
+/// The union of many sets, in one pass.
+pub(super) fn joined<'s>(sets: impl Iterator<Item = &'s IpSet> + Clone) -> IpSet {
+    let v4 = sets.clone().flat_map(|set| set.v4.ranges()).copied();
+    let v6 = sets.flat_map(|set| set.v6.ranges()).copied();
+    IpSet {
+        v4: v4.collect(),
+        v6: v6.collect(),
+    }
 }
 
 /// The numbered ports.
@@ -83,8 +93,9 @@ pub(super) fn peers_cover(outer: &Peers, inner: &Peers) -> bool {
         (Peers::Listed(_), Peers::Everyone) => return false,
         (Peers::Listed(outer), Peers::Listed(inner)) => (outer, inner),
     };
+    let addresses = block_addresses(outer);
     inner_list.iter().all(|peer| match peer {
-        Peer::Block(block) => block_addresses(outer).contains_all(&block.addresses()),
+        Peer::Block(block) => addresses.contains_all(&block.addresses()),
         Peer::Pods { .. } => outer_list.iter().any(|other| peer_covers(other, peer)),
     })
 }

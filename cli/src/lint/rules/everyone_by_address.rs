@@ -36,6 +36,9 @@ rule! {
     };
 }
 
+/// How many further blocks a finding points at.
+const SHOWN: usize = 7;
+
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, rule) in input.rules() {
         let addresses = block_addresses(rule.peers);
@@ -59,7 +62,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             let message = format!("every {family} address is allowed, the internet included");
             let finding = Finding::new(&RULE, policy, first, message)
                 .with_fix("name the networks that are needed, or except those that are not");
-            findings.add(places.fold(finding, |finding, path| {
+            findings.add(places.take(SHOWN).fold(finding, |finding, path| {
                 finding.with_related(policy.place(&path), "together with this")
             }));
         }

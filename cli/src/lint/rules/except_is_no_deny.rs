@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use policy_core::policy::{Peer, Peers, Ports};
 use policy_core::{Cidr, Direction, FieldPath, IpSet, Selector};
 
-use crate::lint::meaning::{block_addresses, numbered, ports_cover, selector_covers};
+use crate::lint::meaning::{block_addresses, joined, numbered, ports_cover, selector_covers};
 use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity, WrittenRule};
 
 rule! {
@@ -88,7 +88,8 @@ fn check_namespace(groups: &BTreeMap<&Selector, Vec<Grant<'_>>>, findings: &mut 
             .filter(|(other, _)| selector_covers(other, subjects))
             .flat_map(|(_, grants)| grants)
             .collect();
-        let openings = Openings::new(&others);
+        // Quickly answers for exceptions that nothing allows, whatever the ports.
+        let openings = joined(others.iter().map(|grant| &grant.addresses));
         for grant in excepting {
             check_grant(grant, &others, &openings, findings);
         }
@@ -104,30 +105,10 @@ fn has_except(rule: &WrittenRule<'_>) -> bool {
         .any(|peer| matches!(peer, Peer::Block(block) if !block.except.is_empty()))
 }
 
-/// What all the grants allow together, with all ports: a quick answer for exceptions that nothing allows.
-struct Openings(IpSet);
-
-impl Openings {
-    fn new(grants: &[&Grant<'_>]) -> Self {
-        let v4 = grants
-            .iter()
-            .flat_map(|grant| grant.addresses.v4.ranges())
-            .copied();
-        let v6 = grants
-            .iter()
-            .flat_map(|grant| grant.addresses.v6.ranges())
-            .copied();
-        Self(IpSet {
-            v4: v4.collect(),
-            v6: v6.collect(),
-        })
-    }
-}
-
 fn check_grant(
     grant: &Grant<'_>,
     others: &[&Grant<'_>],
-    openings: &Openings,
+    openings: &IpSet,
     findings: &mut Findings,
 ) {
     let Peers::Listed(peers) = grant.rule.peers else {
@@ -136,7 +117,7 @@ fn check_grant(
     for (index, peer) in peers.iter().enumerate() {
         let Peer::Block(block) = peer else { continue };
         for (position, except) in block.except.iter().enumerate() {
-            if !openings.0.contains_all(&IpSet::from(*except)) {
+            if !openings.contains_all(&IpSet::from(*except)) {
                 continue;
             }
             let path = grant
@@ -160,10 +141,8 @@ fn opening<'o>(
 ) -> Option<(Vec<&'o Grant<'o>>, bool)> {
     let wanted = numbered(ports);
     let allows_all = |grants: &[&Grant<'_>]| {
-        let joined = grants
-            .iter()
-            .fold(IpSet::empty(), |all, grant| all.union(&grant.addresses));
-        joined.contains_all(&IpSet::from(except))
+        let all = joined(grants.iter().map(|grant| &grant.addresses));
+        all.contains_all(&IpSet::from(except))
     };
     let taken = IpSet::from(except);
     let touching = others

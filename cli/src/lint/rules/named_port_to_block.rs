@@ -38,6 +38,9 @@ rule! {
     };
 }
 
+/// How many blocks a finding points at.
+const SHOWN: usize = 3;
+
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, rule) in input.rules() {
         let (Peers::Listed(peers), Ports::Listed(ports)) = (rule.peers, rule.ports) else {
@@ -61,7 +64,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             );
             let finding =
                 Finding::new(&RULE, policy, path, message).with_fix("write the port's number");
-            findings.add(blocks.iter().fold(finding, |finding, block| {
+            findings.add(blocks.iter().take(SHOWN).fold(finding, |finding, block| {
                 finding.with_related(policy.place(block), "addresses")
             }));
         }

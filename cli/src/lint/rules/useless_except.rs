@@ -1,6 +1,8 @@
 //! NP118: exceptions that leave nothing, or take away what is gone already.
 
-use policy_core::IpSet;
+use std::collections::BTreeSet;
+
+use policy_core::Cidr;
 use policy_core::policy::Peer;
 
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
@@ -47,20 +49,23 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             );
             continue;
         }
-        let mut excepted = IpSet::empty();
+        let all: BTreeSet<Cidr> = block.except.iter().copied().collect();
+        let mut seen = BTreeSet::new();
         for (position, except) in block.except.iter().enumerate() {
-            let taken = IpSet::from(*except);
-            let is_held_later = block.except[position + 1..]
-                .iter()
-                .any(|other| other.strictly_contains(except));
-            if excepted.contains_all(&taken) || is_held_later {
-                let message = format!("{except} is excepted already by the other entries");
-                findings.add(
-                    Finding::new(&RULE, policy, path.field("except").index(position), message)
-                        .with_fix("remove it"),
-                );
+            if seen.insert(*except) && !is_within_another(*except, &all) {
+                continue;
             }
-            excepted = excepted.union(&taken);
+            let message = format!("{except} is excepted already by another entry");
+            findings.add(
+                Finding::new(&RULE, policy, path.field("except").index(position), message)
+                    .with_fix("remove it"),
+            );
         }
     }
+}
+
+/// Whether one of `all` is a larger network that holds this one.
+fn is_within_another(cidr: Cidr, all: &BTreeSet<Cidr>) -> bool {
+    let (first, _) = cidr.range();
+    (0..cidr.prefix()).any(|prefix| all.contains(&Cidr::new(first, prefix)))
 }
