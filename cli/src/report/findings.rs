@@ -91,16 +91,25 @@ fn full(report: &Report<'_>, is_colored: bool) -> String {
 fn concise(finding: &Finding) -> String {
     let position = finding.place.position();
     format!(
-        "{}[{}] {}:{}:{}: {} {}: {}\n",
+        "{}[{}] {}:{}:{}: {}: {}\n",
         finding.severity.word(),
         finding.code,
         finding.place.source.name(),
         position.line,
         position.column,
-        finding.object,
-        finding.path,
+        subject(finding),
         finding.message,
     )
+}
+
+/// The object and the field that a finding is about; the object alone where it is about no field.
+pub(super) fn subject(finding: &Finding) -> String {
+    let path = finding.path.to_string();
+    if path.is_empty() {
+        finding.object.to_string()
+    } else {
+        format!("{} {path}", finding.object)
+    }
 }
 
 fn as_json(finding: &Finding) -> serde_json::Value {

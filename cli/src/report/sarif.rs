@@ -82,7 +82,7 @@ fn result(finding: &Finding, fingerprint: &str) -> Value {
         "locations": [{
             "physicalLocation": location(&finding.place),
             "logicalLocations": [{
-                "fullyQualifiedName": format!("{} {}", finding.object, finding.path),
+                "fullyQualifiedName": super::findings::subject(finding),
             }],
         }],
         "relatedLocations": related.collect::<Vec<_>>(),

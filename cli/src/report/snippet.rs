@@ -25,7 +25,7 @@ pub(super) fn draw(finding: &Finding, is_colored: bool) -> String {
         .id(finding.code);
     let mut group = body(finding, Group::with_title(title));
     let certainty = finding.certainty.word();
-    let owner = format!("{} {} ({certainty})", finding.object, finding.path);
+    let owner = format!("{} ({certainty})", super::findings::subject(finding));
     group = group.element(Level::NOTE.message(owner));
     for (place, label) in elsewhere(finding) {
         let (file, line) = (place.source.name(), place.position().line);

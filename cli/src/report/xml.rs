@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::Report;
+use super::findings::{Report, subject};
 use super::relative;
 use crate::lint::{Finding, Severity};
 use crate::manifest::InputError;
@@ -77,8 +77,10 @@ const NOTHING_FOUND: &str =
 fn case(file: &str, finding: &Finding) -> String {
     let position = finding.place.position();
     let title = escape(&format!(
-        "{} {}: {} {}",
-        finding.code, finding.name, finding.object, finding.path
+        "{} {}: {}",
+        finding.code,
+        finding.name,
+        subject(finding)
     ));
     let message = escape(&finding.message);
     let severity = finding.severity.word();

@@ -1,6 +1,6 @@
 //! NP119: blocks that hold every address of a family.
 
-use policy_core::policy::{Peer, Peers};
+use policy_core::policy::{IpBlock, Peer, Peers};
 
 use crate::lint::meaning::block_addresses;
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
@@ -52,12 +52,22 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             let Peers::Listed(peers) = rule.peers else {
                 continue;
             };
-            let blocks = peers.iter().enumerate().filter(|(_, peer)| match peer {
-                Peer::Block(block) => block.cidr.range().0.is_ipv4() == (family == "IPv4"),
-                Peer::Pods { .. } => false,
-            });
+            let of_family = |block: &IpBlock| block.cidr.range().0.is_ipv4() == (family == "IPv4");
+            let blocks = peers
+                .iter()
+                .enumerate()
+                .filter_map(|(index, peer)| match peer {
+                    Peer::Block(block) if of_family(block) => Some((index, block)),
+                    _ => None,
+                });
+            let blocks: Vec<_> = blocks.collect();
+            let is_whole = |block: &IpBlock| block.cidr.prefix() == 0 && block.except.is_empty();
+            let has_whole = blocks.iter().any(|(_, block)| is_whole(block));
+            let causes = blocks
+                .iter()
+                .filter(|(_, block)| !has_whole || is_whole(block));
             let mut places =
-                blocks.map(|(index, _)| rule.peer_path(index).field("ipBlock").field("cidr"));
+                causes.map(|(index, _)| rule.peer_path(*index).field("ipBlock").field("cidr"));
             let Some(first) = places.next() else { continue };
             let message = format!("every {family} address is allowed, the internet included");
             let finding = Finding::new(&RULE, policy, first, message)

@@ -33,7 +33,9 @@ rule! {
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
         if let ProblemKind::LegacyCidr { canonical, .. } = &problem.kind {
-            findings.add_problem(&RULE, policy, problem, Some(format!("write {canonical}")));
+            // Of an address with the prefix 0, everything is hardly what was meant.
+            let fix = (!canonical.ends_with("/0")).then(|| format!("write {canonical}"));
+            findings.add_problem(&RULE, policy, problem, fix);
         }
     }
 }
