@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const POLICY: &str = "\
@@ -291,4 +291,75 @@ fn a_rule_is_explained_by_code_or_name_and_all_are_listed() {
     let all: Value = serde_json::from_str(&text(&["rules", "--format", "json"])).unwrap();
     assert!(all["rules"].as_array().unwrap().len() > 50);
     assert_eq!(nopal(&folder, &["rule", "NP000"]).status.code(), Some(2));
+}
+
+#[test]
+fn findings_are_drawn_listed_and_given_in_json() {
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n  - from:\n    - ipBlock: {cidr: 10.0.0.7/24}\n";
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("a.yaml"), policy).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = nopal(&folder, arguments);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (code, text, _) = run(&["lint", "a.yaml"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        text,
+        "\
+error[NP018]: \"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24
+ --> a.yaml:7:23
+  |
+7 |     - ipBlock: {cidr: 10.0.0.7/24}
+  |                       ^^^^^^^^^^^
+  |
+  = note: NetworkPolicy default/a spec.ingress[0].from[0].ipBlock.cidr (proven)
+  = help: write 10.0.0.0/24
+
+warning[NP116]: 10.0.0.7/24 is all of 10.0.0.0/24, not 10.0.0.7 alone
+ --> a.yaml:7:23
+  |
+7 |     - ipBlock: {cidr: 10.0.0.7/24}
+  |                       ^^^^^^^^^^^
+  |
+  = note: NetworkPolicy default/a spec.ingress[0].from[0].ipBlock.cidr (proven)
+  = help: write 10.0.0.0/24 for the network, or 10.0.0.7/32 for the address
+
+1 error, 1 warning
+"
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(
+            &run(&["lint", "a.yaml", "--format", "json", "--select", "NP018"]).1
+        )
+        .unwrap(),
+        json!({
+            "errors": [],
+            "findings": [{
+                "code": "NP018", "name": "legacy-cidr", "severity": "error", "certainty": "proven",
+                "file": "a.yaml", "line": 7, "column": 23, "object": "NetworkPolicy default/a",
+                "path": "spec.ingress[0].from[0].ipBlock.cidr",
+                "message": "\"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24",
+                "fix": "write 10.0.0.0/24", "related": [],
+            }],
+        })
+    );
+    assert_eq!(run(&["lint", "a.yaml", "--exit-zero"]).0, 0);
+    assert_eq!(run(&["lint", "a.yaml", "--ignore", "NP01,NP11"]).0, 0);
+    assert_eq!(run(&["lint", "a.yaml", "--select", "NP007,NP018"]).0, 1);
+    let (code, _, errors) = run(&["lint", "a.yaml", "--select", "NP7"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (2, "error: no rule is named NP7\n")
+    );
+    assert!(
+        run(&["lint", "a.yaml", "--color", "always"])
+            .1
+            .contains('\u{1b}')
+    );
 }

@@ -67,10 +67,12 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         let asks_by_name = selector
             .constraints()
             .any(|(key, _)| key == NAMESPACE_NAME_LABEL);
-        let own = policy.meaning.id.namespace.as_ref();
-        let is_matched = input.world.matching(own, namespaces).next().is_some();
         let is_told = !selector.is_satisfiable() || namespace_by_name::wanted(selector).is_some();
-        if asks_by_name || is_matched || is_told {
+        if asks_by_name || is_told {
+            continue;
+        }
+        let own = policy.meaning.id.namespace.as_ref();
+        if input.world.matching(own, namespaces).next().is_some() {
             continue;
         }
         let path = rule.peer_path(index).field("namespaceSelector");
