@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use policy_core::FlowPort;
 
+use crate::lint::Certainty;
 use crate::port;
 use crate::report::{Color, findings, matrix, ruleset};
 
@@ -111,6 +112,9 @@ pub struct Lint {
     /// Do not run these rules (codes or prefixes of codes).
     #[arg(long, value_delimiter = ',', value_name = "CODES")]
     pub ignore: Vec<String>,
+    /// How sure a finding must be.
+    #[arg(long, value_enum, default_value_t)]
+    pub certainty: Surety,
     /// The input is only a part of the cluster: what holds for a whole cluster alone becomes information.
     #[arg(long)]
     pub open_world: bool,
@@ -120,6 +124,29 @@ pub struct Lint {
     /// Exit with 0 even when there are findings.
     #[arg(long)]
     pub exit_zero: bool,
+}
+
+/// How sure a finding must be to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Surety {
+    /// What follows from the text of a policy alone.
+    Proven,
+    /// That, and what is true if the input is the whole cluster.
+    ClosedWorld,
+    /// All of it, guesses at what was meant included.
+    #[default]
+    All,
+}
+
+impl Surety {
+    /// The least sure certainty that is told.
+    pub fn least(self) -> Certainty {
+        match self {
+            Self::Proven => Certainty::Proven,
+            Self::ClosedWorld => Certainty::ClosedWorld,
+            Self::All => Certainty::Heuristic,
+        }
+    }
 }
 
 /// A file that findings are written to.

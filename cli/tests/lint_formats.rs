@@ -273,6 +273,27 @@ fn information_is_printed_on_demand_and_costs_no_exit_code() {
 }
 
 #[test]
+fn findings_are_chosen_by_their_certainty() {
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop, labels: {app: db}}\n";
+    let folder = folder(&format!("{POLICY}{pod}"));
+    let found = |certainty: &str| {
+        let arguments = [
+            "lint",
+            "a b",
+            "--format",
+            "concise",
+            "--certainty",
+            certainty,
+        ];
+        let text = String::from_utf8(nopal(&folder, &arguments).stdout).unwrap();
+        (text.contains("NP109"), text.contains("NP202"))
+    };
+    assert_eq!(found("proven"), (true, false));
+    assert_eq!(found("closed-world"), (true, true));
+    assert_eq!(found("all"), (true, true));
+}
+
+#[test]
 fn a_rule_is_explained_by_code_or_name_and_all_are_listed() {
     let folder = folder(POLICY);
     let text = |arguments: &[&str]| String::from_utf8(nopal(&folder, arguments).stdout).unwrap();

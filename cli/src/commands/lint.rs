@@ -17,7 +17,8 @@ pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
         ignore: options.ignore.clone(),
         is_open_world: options.open_world,
     };
-    let findings = lint(&manifests, &selection);
+    let mut findings = lint(&manifests, &selection);
+    findings.retain(|finding| finding.certainty <= options.certainty.least());
     let color = arguments.color.is_on();
     let printed = Report {
         findings: &findings,
