@@ -393,61 +393,6 @@ fn a_test_that_cannot_run_is_no_pass() {
 }
 
 #[test]
-fn findings_are_drawn_listed_and_given_in_json() {
-    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n  - from:\n    - ipBlock: {cidr: 10.0.0.7/24}\n";
-    let folder = Folder::with(&[("a.yaml", policy)]);
-    let (code, text, _) = folder.nopal(&["lint", "a.yaml"]);
-    assert_eq!(code, 1);
-    assert_eq!(
-        text,
-        "\
-error[NP018]: \"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24
- --> a.yaml:7:23
-  |
-7 |     - ipBlock: {cidr: 10.0.0.7/24}
-  |                       ^^^^^^^^^^^
-  |
-  = note: NetworkPolicy default/a spec.ingress[0].from[0].ipBlock.cidr (proven)
-  = help: write 10.0.0.0/24
-
-1 error
-"
-    );
-    assert_eq!(
-        folder.json(&["lint", "a.yaml", "--format", "json"]),
-        json!({
-            "errors": [],
-            "findings": [{
-                "code": "NP018", "name": "legacy-cidr", "severity": "error", "certainty": "proven",
-                "file": "a.yaml", "line": 7, "column": 23, "object": "NetworkPolicy default/a",
-                "path": "spec.ingress[0].from[0].ipBlock.cidr",
-                "message": "\"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24",
-                "fix": "write 10.0.0.0/24",
-            }],
-        })
-    );
-    assert_eq!(folder.nopal(&["lint", "a.yaml", "--exit-zero"]).0, 0);
-    assert_eq!(folder.nopal(&["lint", "a.yaml", "--ignore", "NP01"]).0, 0);
-    assert_eq!(
-        folder
-            .nopal(&["lint", "a.yaml", "--select", "NP007,NP018"])
-            .0,
-        1
-    );
-    let (code, _, errors) = folder.nopal(&["lint", "a.yaml", "--select", "NP7"]);
-    assert_eq!(
-        (code, errors.as_str()),
-        (2, "error: no rule is named NP7\n")
-    );
-    assert!(
-        folder
-            .nopal(&["lint", "a.yaml", "--color", "always"])
-            .1
-            .contains('\u{1b}')
-    );
-}
-
-#[test]
 fn standard_input_and_the_default_namespace_are_heeded() {
     let folder = Folder::with(&[(
         "pod.yaml",

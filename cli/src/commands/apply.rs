@@ -10,6 +10,10 @@ use crate::args::{Apply, Arguments};
 use crate::lint::{Finding, Selection, Severity, lint};
 use crate::manifest::Manifests;
 use crate::report;
+use crate::report::findings::{Format, Report};
+
+/// The rules that speak of what the API server would refuse.
+const REFUSED: [&str; 2] = ["NP0", "NP105"];
 
 pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
     let manifests = load::read(arguments, &options.input);
@@ -25,10 +29,13 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
         Err(outcome) => return outcome,
     };
     let refused = refused(&manifests);
-    report::print_warnings(&report::findings::findings(
-        &refused,
-        &[],
-        report::findings::Format::Concise,
+    report::print_warnings(&report::findings::render(
+        &Report {
+            findings: &refused,
+            errors: &[],
+            shows_info: false,
+        },
+        Format::Concise,
         false,
     ));
     match apply(options, &ruleset, &config) {
@@ -49,8 +56,11 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
 
 /// What the API server would refuse; it is enforced closed.
 fn refused(manifests: &Manifests) -> Vec<Finding> {
-    let findings = lint(manifests, &Selection::default());
-    findings
+    let selection = Selection {
+        select: REFUSED.map(str::to_owned).to_vec(),
+        ..Selection::default()
+    };
+    lint(manifests, &selection)
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect()

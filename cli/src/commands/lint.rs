@@ -3,7 +3,7 @@
 use super::{Outcome, load};
 use crate::args::{Arguments, Lint};
 use crate::lint::{Selection, Severity, lint, unknown_codes};
-use crate::report;
+use crate::report::{self, findings::Report};
 
 pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
     let unknown = unknown_codes(options.select.iter().chain(&options.ignore));
@@ -15,15 +15,25 @@ pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
     let selection = Selection {
         select: options.select.clone(),
         ignore: options.ignore.clone(),
+        is_open_world: options.open_world,
     };
-    let findings = lint(&manifests, &selection);
+    let mut findings = lint(&manifests, &selection);
+    findings.retain(|finding| finding.certainty <= options.certainty.least());
     let color = arguments.color.is_on();
-    report::print(&report::findings::findings(
-        &findings,
-        &manifests.errors,
-        options.format,
-        color,
-    ));
+    let printed = Report {
+        findings: &findings,
+        errors: &manifests.errors,
+        shows_info: options.show_info,
+    };
+    report::print(&report::findings::render(&printed, options.format, color));
+    for output in &options.output_file {
+        let text = report::findings::render(&printed, output.format, false);
+        if let Err(error) = std::fs::write(&output.file, text) {
+            let file = output.file.display();
+            report::print_error(&format!("error: {file} cannot be written: {error}"));
+            return Outcome::Unreadable;
+        }
+    }
     let counts = findings
         .iter()
         .any(|finding| finding.severity != Severity::Info);

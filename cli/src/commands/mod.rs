@@ -10,6 +10,7 @@ mod load;
 mod matrix;
 mod node;
 mod render;
+mod rule;
 mod status;
 mod test;
 
@@ -45,6 +46,8 @@ impl From<Outcome> for ExitCode {
 pub fn run(arguments: &Arguments) -> Outcome {
     match &arguments.command {
         Command::Lint(options) => lint::run(arguments, options),
+        Command::Rule(options) => rule::run_one(options),
+        Command::Rules(options) => rule::run_all(options),
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),

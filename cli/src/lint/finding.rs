@@ -70,8 +70,55 @@ pub struct Finding {
     pub fix: Option<String>,
     /// Where it is.
     pub place: Place,
-    /// Another place that belongs to it, and what stands there.
-    pub related: Option<(Place, String)>,
+    /// The other places that cause it, and what stands there.
+    pub related: Vec<(Place, String)>,
+}
+
+impl Finding {
+    /// What `rule` says about a field of a policy, at that field's value.
+    #[must_use]
+    pub fn new(rule: &Rule, policy: &LintPolicy<'_>, path: FieldPath, message: String) -> Self {
+        Self {
+            code: rule.code,
+            name: rule.name,
+            severity: rule.severity,
+            certainty: rule.certainty,
+            object: policy.object.reference.clone(),
+            place: policy.policy.fields.place(&path, Part::Value),
+            path,
+            message,
+            fix: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// With the smallest change that mends it.
+    #[must_use]
+    pub fn with_fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// With another place that causes it, and what stands there.
+    #[must_use]
+    pub fn with_related(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.related.push((place, label.into()));
+        self
+    }
+
+    /// With another severity than its rule's.
+    #[must_use]
+    pub fn with_severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// With another certainty than its rule's.
+    #[must_use]
+    pub fn with_certainty(mut self, certainty: Certainty) -> Self {
+        self.certainty = certainty;
+        self
+    }
 }
 
 /// The findings of a run.
@@ -98,31 +145,30 @@ impl Findings {
             ProblemKind::UnknownField { .. } | ProblemKind::InvalidLabelKey { .. } => Part::Key,
             _ => Part::Value,
         };
-        self.add(Finding {
-            code: rule.code,
-            name: rule.name,
-            severity: rule.severity,
-            certainty: rule.certainty,
-            object: problem.object.clone(),
-            path: problem.path.clone(),
-            message: problem.kind.to_string(),
-            fix,
-            place: policy.policy.fields.place(&problem.path, part),
-            related: None,
-        });
+        let message = problem.kind.to_string();
+        let mut finding = Finding::new(rule, policy, problem.path.clone(), message);
+        finding.place = policy.policy.fields.place(&problem.path, part);
+        finding.fix = fix;
+        self.add(finding);
+    }
+
+    /// These findings and then the others.
+    pub(super) fn joined(mut self, mut others: Self) -> Self {
+        self.list.append(&mut others.list);
+        self
+    }
+
+    /// All findings, in the order in which they were added.
+    pub(super) fn into_list(self) -> Vec<Finding> {
+        self.list
     }
 
     /// All findings, by file, place and code.
     pub(super) fn sorted(mut self) -> Vec<Finding> {
         self.list.sort_by(|a, b| {
-            let key = |finding: &Finding| {
-                (
-                    finding.place.source.name().to_owned(),
-                    finding.place.span,
-                    finding.code,
-                )
-            };
-            key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
+            let files = a.place.source.name().cmp(b.place.source.name());
+            files
+                .then_with(|| (a.place.span, a.code, &a.path).cmp(&(b.place.span, b.code, &b.path)))
         });
         self.list
     }

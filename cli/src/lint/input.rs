@@ -1,11 +1,16 @@
-//! What rules look at: the objects, and each policy with what lowering said about it.
+//! What rules look at: the objects, and each policy with what it means and what lowering said about it.
 
 use std::collections::BTreeSet;
 
-use policy_core::lower;
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use policy_core::policy::{Peer, Peers};
 use policy_core::problem::{Problem, ProblemKind, Segment};
+use policy_core::{Direction, FieldPath, Policy, Selector, lower};
+use rayon::prelude::*;
 
-use crate::manifest::{Content, Manifests, Object, PolicyObject};
+use super::world::World;
+use super::written::WrittenRule;
+use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject};
 
 /// The input of a lint run.
 pub struct Input<'a> {
@@ -13,6 +18,10 @@ pub struct Input<'a> {
     pub objects: &'a [Object],
     /// The policies among them, in the same order.
     pub policies: Vec<LintPolicy<'a>>,
+    /// The pods and namespaces that they make up.
+    pub world: World,
+    /// Whether they are only a part of the cluster.
+    pub is_open_world: bool,
 }
 
 /// A policy under lint.
@@ -21,6 +30,8 @@ pub struct LintPolicy<'a> {
     pub object: &'a Object,
     /// The policy with the places of its fields.
     pub policy: &'a PolicyObject,
+    /// What it means.
+    pub meaning: Policy,
     /// What lowering said about it.
     pub problems: Vec<Problem>,
 }
@@ -28,24 +39,17 @@ pub struct LintPolicy<'a> {
 impl<'a> Input<'a> {
     /// Lowers the policies among the objects.
     #[must_use]
-    pub fn new(manifests: &'a Manifests) -> Self {
-        let policies = manifests
-            .objects
-            .iter()
-            .filter_map(|object| match &object.content {
-                Content::Policy(policy) => {
-                    let (_, problems) = lower::policy(&policy.object, &policy.unread);
-                    Some(LintPolicy {
-                        object,
-                        policy,
-                        problems: told_once(problems),
-                    })
-                }
-                _ => None,
-            });
+    pub fn new(manifests: &'a Manifests, is_open_world: bool) -> Self {
+        let policies = || {
+            let objects = manifests.objects.par_iter();
+            objects.filter_map(LintPolicy::new).collect()
+        };
+        let (policies, world) = rayon::join(policies, || World::new(manifests));
         Self {
             objects: &manifests.objects,
-            policies: policies.collect(),
+            policies,
+            world,
+            is_open_world,
         }
     }
 
@@ -54,6 +58,122 @@ impl<'a> Input<'a> {
         self.policies
             .iter()
             .flat_map(|policy| policy.problems.iter().map(move |problem| (policy, problem)))
+    }
+
+    /// All rules that are in force and understood, with their policies.
+    pub fn rules(&self) -> impl Iterator<Item = (&LintPolicy<'a>, WrittenRule<'_>)> {
+        self.policies
+            .iter()
+            .flat_map(|policy| policy.rules().map(move |rule| (policy, rule)))
+    }
+
+    /// All peers of rules that are in force and understood: their rule and their position in it.
+    pub fn peers(&self) -> impl Iterator<Item = (&LintPolicy<'a>, WrittenRule<'_>, usize, &Peer)> {
+        self.rules().flat_map(|(policy, rule)| {
+            let peers = match rule.peers {
+                Peers::Everyone => &[],
+                Peers::Listed(peers) => peers.as_slice(),
+            };
+            let numbered = peers.iter().enumerate();
+            numbered.map(move |(index, peer)| (policy, rule, index, peer))
+        })
+    }
+}
+
+impl<'a> LintPolicy<'a> {
+    /// Lowers an object, if it is a policy.
+    fn new(object: &'a Object) -> Option<Self> {
+        let Content::Policy(policy) = &object.content else {
+            return None;
+        };
+        let (meaning, problems) = lower::policy(&policy.object, &policy.unread);
+        Some(Self {
+            object,
+            policy,
+            meaning,
+            problems: told_once(problems),
+        })
+    }
+
+    /// `spec`, if it is there.
+    pub fn spec(&self) -> Option<&NetworkPolicySpec> {
+        self.policy.object.spec.as_ref()
+    }
+
+    /// Whether `spec.policyTypes` is absent or empty, so that the types follow from the rules.
+    pub fn has_default_types(&self) -> bool {
+        let types = self.spec().and_then(|spec| spec.policy_types.as_ref());
+        let is_absent = types.is_none_or(Vec::is_empty);
+        let path = FieldPath::root().field("spec").field("policyTypes");
+        is_absent && !self.problems.iter().any(|problem| problem.path == path)
+    }
+
+    /// Whether a field is written at all.
+    pub fn is_written(&self, path: &FieldPath) -> bool {
+        self.policy.fields.is_written(path)
+    }
+
+    /// Where a field's value stands.
+    pub fn place(&self, path: &FieldPath) -> Place {
+        self.policy.fields.place(path, Part::Value)
+    }
+
+    /// The rules that are in force and understood.
+    pub fn rules(&self) -> impl Iterator<Item = WrittenRule<'_>> {
+        Direction::ALL
+            .into_iter()
+            .flat_map(|direction| self.rules_of(direction))
+    }
+
+    /// The rules of one direction that are in force and understood.
+    pub fn rules_of(&self, direction: Direction) -> Vec<WrittenRule<'_>> {
+        let meanings = self.meaning.rules(direction);
+        let Some(spec) = self.spec() else {
+            return Vec::new();
+        };
+        let written: Vec<_> = match direction {
+            Direction::Ingress => {
+                let rules = spec.ingress.iter().flatten();
+                rules
+                    .map(|rule| (rule.from.as_ref(), rule.ports.as_ref()))
+                    .collect()
+            }
+            Direction::Egress => {
+                let rules = spec.egress.iter().flatten();
+                rules
+                    .map(|rule| (rule.to.as_ref(), rule.ports.as_ref()))
+                    .collect()
+            }
+        };
+        let numbered = written.into_iter().enumerate();
+        numbered
+            .filter_map(|(index, (peers, ports))| {
+                WrittenRule::new(direction, index, peers, ports, meanings.get(index))
+            })
+            .collect()
+    }
+
+    /// Every selector of the policy that was understood, with its place.
+    pub fn selectors(&self) -> Vec<(FieldPath, Selector)> {
+        let mut selectors = vec![(
+            FieldPath::root().field("spec").field("podSelector"),
+            self.meaning.subjects.clone(),
+        )];
+        for rule in self.rules() {
+            let Peers::Listed(peers) = rule.peers else {
+                continue;
+            };
+            for (index, peer) in peers.iter().enumerate() {
+                if let Peer::Pods { namespaces, pods } = peer {
+                    let path = rule.peer_path(index);
+                    if let policy_core::policy::Namespaces::Matching(namespaces) = namespaces {
+                        selectors.push((path.field("namespaceSelector"), namespaces.clone()));
+                    }
+                    selectors.push((path.field("podSelector"), pods.clone()));
+                }
+            }
+        }
+        selectors
     }
 }
 

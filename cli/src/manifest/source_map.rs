@@ -62,6 +62,14 @@ impl SourceMap {
         }
     }
 
+    /// Whether a field is written, be it with nothing behind it.
+    pub fn is_written(&self, path: &FieldPath) -> bool {
+        let mut segments = path.segments().iter();
+        segments
+            .try_fold(&self.root, |field, segment| field.child(segment))
+            .is_some()
+    }
+
     /// Where a field stands. A field that is not written gives the closest value around it that is.
     pub fn place(&self, path: &FieldPath, part: Part) -> Place {
         let mut field = &self.root;

@@ -1,10 +1,10 @@
-//! Findings as text, as one line each, and as JSON.
+//! Findings in every format: as text, as one line each and as JSON here, the others in files of their own.
 
 use serde_json::json;
 
-use super::snippet;
+use super::{annotations, sarif, snippet, xml};
 use crate::lint::{Finding, Severity};
-use crate::manifest::InputError;
+use crate::manifest::{InputError, Place};
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -16,45 +16,73 @@ pub enum Format {
     Concise,
     /// For programs.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// A GitLab code quality report.
+    Gitlab,
+    /// A test report.
+    Junit,
+    /// XML that most CI servers read.
+    Checkstyle,
 }
 
-/// The text of all findings.
-pub fn findings(
-    findings: &[Finding],
-    errors: &[InputError],
-    format: Format,
-    is_colored: bool,
-) -> String {
-    match format {
-        Format::Full => full(findings, is_colored),
-        Format::Concise => findings.iter().map(concise).collect(),
-        Format::Json => super::json(&json!({
-            "findings": findings.iter().map(as_json).collect::<Vec<_>>(),
-            "errors": errors.iter().map(super::input_error).collect::<Vec<_>>(),
-        })),
+/// What there is to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The findings, sorted.
+    pub findings: &'a [Finding],
+    /// What could not be read.
+    pub errors: &'a [InputError],
+    /// Whether information is printed too. JSON and SARIF, whose readers choose by themselves, always hold it.
+    pub shows_info: bool,
+}
+
+impl<'a> Report<'a> {
+    /// The findings that all formats but JSON and SARIF print.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &'a Finding> + use<'a> {
+        let shows_info = self.shows_info;
+        let all = self.findings.iter();
+        all.filter(move |finding| shows_info || finding.severity != Severity::Info)
     }
 }
 
-fn full(findings: &[Finding], is_colored: bool) -> String {
-    let mut text: String = findings
-        .iter()
+/// The text of all findings.
+pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
+    match format {
+        Format::Full => full(report, is_colored),
+        Format::Concise => report.shown().map(concise).collect(),
+        Format::Json => super::json(&json!({
+            "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+            "errors": report.errors.iter().map(super::input_error).collect::<Vec<_>>(),
+        })),
+        Format::Sarif => sarif::render(report),
+        Format::Github => annotations::github(report),
+        Format::Gitlab => annotations::gitlab(report),
+        Format::Junit => xml::junit(report),
+        Format::Checkstyle => xml::checkstyle(report),
+    }
+}
+
+fn full(report: &Report<'_>, is_colored: bool) -> String {
+    let drawn = report.shown();
+    let mut text: String = drawn
         .map(|finding| snippet::draw(finding, is_colored) + "\n\n")
         .collect();
-    if !findings.is_empty() {
-        let count = |severity: Severity, word: &str| {
-            let number = findings
-                .iter()
-                .filter(|finding| finding.severity == severity)
-                .count();
-            let plural = if number == 1 { "" } else { "s" };
-            (number > 0).then(|| format!("{number} {word}{plural}"))
-        };
-        let counts = [
-            count(Severity::Error, "error"),
-            count(Severity::Warning, "warning"),
-            count(Severity::Info, "note"),
-        ];
-        text += &counts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let count = |severity: Severity, word: &str| {
+        let shown = report.shown();
+        let number = shown.filter(|finding| finding.severity == severity).count();
+        (number > 0).then(|| super::counted(number, word))
+    };
+    let counts = [
+        count(Severity::Error, "error"),
+        count(Severity::Warning, "warning"),
+        count(Severity::Info, "note"),
+    ];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if !counts.is_empty() {
+        text += &counts.join(", ");
         text.push('\n');
     }
     text
@@ -63,16 +91,25 @@ fn full(findings: &[Finding], is_colored: bool) -> String {
 fn concise(finding: &Finding) -> String {
     let position = finding.place.position();
     format!(
-        "{}[{}] {}:{}:{}: {} {}: {}\n",
+        "{}[{}] {}:{}:{}: {}: {}\n",
         finding.severity.word(),
         finding.code,
         finding.place.source.name(),
         position.line,
         position.column,
-        finding.object,
-        finding.path,
+        subject(finding),
         finding.message,
     )
+}
+
+/// The object and the field that a finding is about; the object alone where it is about no field.
+pub(super) fn subject(finding: &Finding) -> String {
+    let path = finding.path.to_string();
+    if path.is_empty() {
+        finding.object.to_string()
+    } else {
+        format!("{} {path}", finding.object)
+    }
 }
 
 fn as_json(finding: &Finding) -> serde_json::Value {
@@ -89,5 +126,16 @@ fn as_json(finding: &Finding) -> serde_json::Value {
         "path": finding.path.to_string(),
         "message": finding.message,
         "fix": finding.fix,
+        "related": finding.related.iter().map(|(place, label)| related(place, label)).collect::<Vec<_>>(),
+    })
+}
+
+fn related(place: &Place, label: &str) -> serde_json::Value {
+    let position = place.position();
+    json!({
+        "file": place.source.name(),
+        "line": position.line,
+        "column": position.column,
+        "message": label,
     })
 }

@@ -1,17 +1,23 @@
 //! What the command prints. Nothing else writes to standard output or standard error.
 
+mod annotations;
 pub mod apply;
 pub mod demo;
 mod demo_matrix;
 pub mod explanation;
 pub mod findings;
+mod fingerprint;
 pub mod matrix;
+pub mod rules;
 pub mod ruleset;
+mod sarif;
 mod snippet;
 pub mod status;
 pub mod tests;
+mod xml;
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use crate::manifest::{InputError, Manifests};
 
@@ -73,6 +79,15 @@ pub fn input(manifests: &Manifests, is_verbose: bool) {
             group.len()
         ));
     }
+}
+
+/// A file's name as CI servers want it: relative to the current folder where it lies in it.
+fn relative(name: &str) -> String {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let path = Path::new(name);
+    let within = path.strip_prefix(&folder).unwrap_or(path);
+    let within = within.strip_prefix(".").unwrap_or(within);
+    within.to_string_lossy().into_owned()
 }
 
 /// A JSON value as text that ends with a line break.

@@ -25,8 +25,12 @@ pub(super) fn draw(finding: &Finding, is_colored: bool) -> String {
         .id(finding.code);
     let mut group = body(finding, Group::with_title(title));
     let certainty = finding.certainty.word();
-    let owner = format!("{} {} ({certainty})", finding.object, finding.path);
+    let owner = format!("{} ({certainty})", super::findings::subject(finding));
     group = group.element(Level::NOTE.message(owner));
+    for (place, label) in elsewhere(finding) {
+        let (file, line) = (place.source.name(), place.position().line);
+        group = group.element(Level::NOTE.message(format!("{file}:{line}: {label}")));
+    }
     if let Some(fix) = &finding.fix {
         group = group.element(Level::HELP.message(fix.as_str()));
     }
@@ -40,8 +44,7 @@ pub(super) fn draw(finding: &Finding, is_colored: bool) -> String {
 
 fn body<'a>(finding: &'a Finding, group: Group<'a>) -> Group<'a> {
     let place = &finding.place;
-    let window = Window::around(place, finding.related.as_ref().map(|(place, _)| place));
-    let Some(window) = window else {
+    let Some(window) = Window::of(finding) else {
         let position = place.position();
         let origin = Origin::path(place.source.name()).line(position.line);
         return group.element(origin.char_column(position.column));
@@ -50,12 +53,19 @@ fn body<'a>(finding: &'a Finding, group: Group<'a>) -> Group<'a> {
         .line_start(window.first_line)
         .path(place.source.name())
         .annotation(AnnotationKind::Primary.span(window.range(place)));
-    if let Some((related, label)) = &finding.related
-        && window.holds(related)
-    {
-        snippet = snippet.annotation(context(window.range(related), label));
+    for (related, label) in &finding.related {
+        if window.holds(related) {
+            snippet = snippet.annotation(context(window.range(related), label));
+        }
     }
     group.element(snippet)
+}
+
+/// The related places that are not drawn beside the finding.
+fn elsewhere(finding: &Finding) -> impl Iterator<Item = &(Place, String)> {
+    let window = Window::of(finding);
+    let related = finding.related.iter();
+    related.filter(move |(place, _)| !window.as_ref().is_some_and(|window| window.holds(place)))
 }
 
 fn context(range: Range<usize>, label: &str) -> Annotation<'_> {
@@ -70,21 +80,21 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn around(place: &'a Place, related: Option<&Place>) -> Option<Self> {
+    fn of(finding: &'a Finding) -> Option<Self> {
+        let place = &finding.place;
         let line = place.position().line;
-        let other = related
-            .filter(|other| other.source.name() == place.source.name())
-            .map_or(line, |other| other.position().line);
-        let other = if line.abs_diff(other) < LONGEST_WINDOW {
-            other
-        } else {
-            line
-        };
-        let (first_line, last_line) = (line.min(other), line.max(other));
-        let lines = (first_line..=last_line).map(|line| place.source.line(line));
-        let is_drawable = lines
-            .clone()
-            .all(|line| line.end - line.start <= LONGEST_LINE);
+        let (mut first_line, mut last_line) = (line, line);
+        for (other, _) in &finding.related {
+            let other_line = other.position().line;
+            if other.source.name() == place.source.name()
+                && line.abs_diff(other_line) < LONGEST_WINDOW
+            {
+                first_line = first_line.min(other_line);
+                last_line = last_line.max(other_line);
+            }
+        }
+        let mut lines = (first_line..=last_line).map(|line| place.source.line(line));
+        let is_drawable = lines.all(|line| line.end - line.start <= LONGEST_LINE);
         let span = Span {
             start: place.source.line(first_line).start,
             end: place.source.line(last_line).end,

@@ -7,36 +7,38 @@ use policy_core::problem::{FieldPath, ObjectRef};
 use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
 use crate::manifest::Part;
 
-/// ## What it finds
-/// Two policies with the same namespace and name in the input.
-///
-/// ## Why it matters
-/// They are one object to the API server: whichever is applied last replaces the other.
-///
-/// ## Example
-/// ```yaml
-/// kind: NetworkPolicy
-/// metadata: {namespace: web, name: allow}
-/// ---
-/// kind: NetworkPolicy
-/// metadata: {namespace: web, name: allow}
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// kind: NetworkPolicy
-/// metadata: {namespace: web, name: allow-frontend}
-/// ---
-/// kind: NetworkPolicy
-/// metadata: {namespace: web, name: allow-metrics}
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP016",
-    name: "defined-twice",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Two policies with the same namespace and name in the input.
+    ///
+    /// ## Why it matters
+    /// They are one object to the API server: whichever is applied last replaces the other.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// kind: NetworkPolicy
+    /// metadata: {namespace: web, name: allow}
+    /// ---
+    /// kind: NetworkPolicy
+    /// metadata: {namespace: web, name: allow}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// kind: NetworkPolicy
+    /// metadata: {namespace: web, name: allow-frontend}
+    /// ---
+    /// kind: NetworkPolicy
+    /// metadata: {namespace: web, name: allow-metrics}
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP016",
+        name: "defined-twice",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let path = FieldPath::root().field("metadata").field("name");
@@ -51,17 +53,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         };
         let earlier = earlier.policy.fields.place(&path, Part::Value);
         let (file, line) = (earlier.source.name(), earlier.position().line);
-        findings.add(Finding {
-            code: RULE.code,
-            name: RULE.name,
-            severity: RULE.severity,
-            certainty: RULE.certainty,
-            object: object.clone(),
-            path: path.clone(),
-            message: format!("defined twice: this definition replaces that of {file}:{line}"),
-            fix: Some("give them different names, or remove one".to_owned()),
-            place: policy.policy.fields.place(&path, Part::Value),
-            related: Some((earlier, "replaced".to_owned())),
-        });
+        let message = format!("defined twice: this definition replaces that of {file}:{line}");
+        findings.add(
+            Finding::new(&RULE, policy, path.clone(), message)
+                .with_fix("give them different names, or remove one")
+                .with_related(earlier, "replaced"),
+        );
     }
 }

@@ -2,32 +2,34 @@
 
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// Mappings with the same key twice, in any object that is read.
-///
-/// ## Why it matters
-/// YAML forbids it, the API server's reader keeps the last one: the earlier value is lost without a word.
-///
-/// ## Example
-/// ```yaml
-/// podSelector:
-///   matchLabels: {app: web}
-/// podSelector:
-///   matchLabels: {tier: front}
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// podSelector:
-///   matchLabels: {app: web, tier: front}
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP002",
-    name: "duplicate-key",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Mappings with the same key twice, in any object that is read.
+    ///
+    /// ## Why it matters
+    /// YAML forbids it, the API server's reader keeps the last one: the earlier value is lost without a word.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// podSelector:
+    ///   matchLabels: {app: web}
+    /// podSelector:
+    ///   matchLabels: {tier: front}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// podSelector:
+    ///   matchLabels: {app: web, tier: front}
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP002",
+        name: "duplicate-key",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for object in input.objects {
@@ -45,7 +47,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 ),
                 fix: Some("remove one of them, or put both values under one key".to_owned()),
                 place: key.later.clone(),
-                related: Some((key.earlier.clone(), "lost".to_owned())),
+                related: vec![(key.earlier.clone(), "lost".to_owned())],
             });
         }
     }

@@ -4,31 +4,33 @@ use policy_core::problem::ProblemKind;
 
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// Entries of `from` or `to` without any field.
-///
-/// ## Why it matters
-/// The API server refuses them. Those who write one usually mean everyone, which an absent or empty list says.
-///
-/// ## Example
-/// ```yaml
-/// ingress:
-/// - from:
-///   - {}
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ingress:
-/// - {}          # everyone
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP005",
-    name: "empty-peer",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Entries of `from` or `to` without any field.
+    ///
+    /// ## Why it matters
+    /// The API server refuses them. Those who write one usually mean everyone, which an absent or empty list says.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ingress:
+    /// - from:
+    ///   - {}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ingress:
+    /// - {}          # everyone
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP005",
+        name: "empty-peer",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

@@ -4,28 +4,30 @@ use policy_core::problem::ProblemKind;
 
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// `endPort` where `port` is absent.
-///
-/// ## Why it matters
-/// The API server refuses it: the range has no beginning.
-///
-/// ## Example
-/// ```yaml
-/// ports: [{endPort: 90}]
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ports: [{port: 80, endPort: 90}]
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP012",
-    name: "end-port-without-port",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// `endPort` where `port` is absent.
+    ///
+    /// ## Why it matters
+    /// The API server refuses it: the range has no beginning.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ports: [{endPort: 90}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ports: [{port: 80, endPort: 90}]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP012",
+        name: "end-port-without-port",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

@@ -7,29 +7,31 @@ use policy_core::problem::ProblemKind;
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// `cidr` and `except` values that are no address with a prefix length: bare addresses, prefixes out of range,
-/// host names.
-///
-/// ## Why it matters
-/// The API server refuses them; nopal lets the rule match nothing.
-///
-/// ## Example
-/// ```yaml
-/// ipBlock: {cidr: 10.0.0.0/33}
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ipBlock: {cidr: 10.0.0.0/24}
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP007",
-    name: "invalid-cidr",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// `cidr` and `except` values that are no address with a prefix length: bare addresses, prefixes out of range,
+    /// host names.
+    ///
+    /// ## Why it matters
+    /// The API server refuses them; nopal lets the rule match nothing.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ipBlock: {cidr: 10.0.0.0/33}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ipBlock: {cidr: 10.0.0.0/24}
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP007",
+        name: "invalid-cidr",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

@@ -5,30 +5,32 @@ use policy_core::problem::ProblemKind;
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// `policyTypes` entries other than `Ingress` and `Egress`, more than two entries, and (as a warning) the same
-/// entry twice.
-///
-/// ## Why it matters
-/// The API server refuses unknown types and long lists. nopal isolates both directions of a policy with an
-/// unknown type.
-///
-/// ## Example
-/// ```yaml
-/// policyTypes: [ingress]
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// policyTypes: [Ingress]
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP004",
-    name: "invalid-policy-type",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// `policyTypes` entries other than `Ingress` and `Egress`, more than two entries, and (as a warning) the same
+    /// entry twice.
+    ///
+    /// ## Why it matters
+    /// The API server refuses unknown types and long lists. nopal isolates both directions of a policy with an
+    /// unknown type.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// policyTypes: [ingress]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// policyTypes: [Ingress]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP004",
+        name: "invalid-policy-type",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

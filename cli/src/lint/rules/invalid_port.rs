@@ -5,29 +5,31 @@ use policy_core::problem::{FieldPath, ProblemKind, Segment};
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// Port numbers outside 1 to 65535, and names that are no IANA service names: over 15 characters, with capitals,
-/// or without a letter (such as the string `"80"`).
-///
-/// ## Why it matters
-/// The API server refuses them; nopal lets the rule match nothing.
-///
-/// ## Example
-/// ```yaml
-/// ports: [{port: "80"}]
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ports: [{port: 80}]
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP009",
-    name: "invalid-port",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Port numbers outside 1 to 65535, and names that are no IANA service names: over 15 characters, with capitals,
+    /// or without a letter (such as the string `"80"`).
+    ///
+    /// ## Why it matters
+    /// The API server refuses them; nopal lets the rule match nothing.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ports: [{port: "80"}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ports: [{port: 80}]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP009",
+        name: "invalid-port",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

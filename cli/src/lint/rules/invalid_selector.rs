@@ -5,30 +5,32 @@ use policy_core::problem::ProblemKind;
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// Unknown operators, `In` and `NotIn` without values, `Exists` and `DoesNotExist` with values, keys and values
-/// that cannot be labels.
-///
-/// ## Why it matters
-/// The API server refuses the policy. nopal lets a rule with such a peer match nothing, and a policy with such a
-/// `podSelector` allow nothing.
-///
-/// ## Example
-/// ```yaml
-/// matchExpressions: [{key: app, operator: Exists, values: [web]}]
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// matchExpressions: [{key: app, operator: In, values: [web]}]
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP014",
-    name: "invalid-selector",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Unknown operators, `In` and `NotIn` without values, `Exists` and `DoesNotExist` with values, keys and values
+    /// that cannot be labels.
+    ///
+    /// ## Why it matters
+    /// The API server refuses the policy. nopal lets a rule with such a peer match nothing, and a policy with such a
+    /// `podSelector` allow nothing.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// matchExpressions: [{key: app, operator: Exists, values: [web]}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// matchExpressions: [{key: app, operator: In, values: [web]}]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP014",
+        name: "invalid-selector",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

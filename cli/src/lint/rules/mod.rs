@@ -1,24 +1,79 @@
 //! The rules, one file each.
 
+/// Declares a rule, with its doc comment as its page too.
+macro_rules! rule {
+    (
+        $(#[doc = $line:literal])*
+        pub(super) const RULE: Rule = Rule { $($fields:tt)* };
+    ) => {
+        $(#[doc = $line])*
+        pub(super) const RULE: Rule = Rule {
+            page: concat!($($line, "\n"),*),
+            $($fields)*
+        };
+    };
+}
+
+mod allow_all;
 mod block_beside_selector;
 mod defined_twice;
+mod deny_all;
+mod duplicate_entry;
 mod duplicate_key;
+mod egress_rules_without_type;
+mod empty_egress_without_type;
+mod empty_list_means_all;
 mod empty_peer;
 mod end_port_below_port;
 mod end_port_with_named_port;
 mod end_port_without_port;
+mod every_namespace;
+mod everyone_by_address;
+mod except_is_no_deny;
 mod except_outside_cidr;
+mod host_bits;
+mod ingress_rules_without_type;
 mod invalid_cidr;
 mod invalid_name;
 mod invalid_policy_type;
 mod invalid_port;
 mod invalid_selector;
+mod label_in_other_namespace;
 mod label_value_not_a_string;
 mod legacy_cidr;
+mod matches_no_namespace;
+mod metadata_service;
 mod mistyped;
+mod name_against_meaning;
+mod named_port_absent;
+mod named_port_protocol;
+mod named_port_to_block;
+mod namespace_by_name;
+mod namespace_missing;
+mod negative_namespace_selector;
+mod one_family_only;
+mod peer_matches_no_pod;
+mod policy_types_omitted;
+mod port_without_protocol;
+mod protocol_without_port;
+mod redundant_selector;
 mod removed_api_version;
+mod selects_no_pod;
+mod sensitive_port;
+mod special_address;
+mod split_peer;
+mod split_rule;
+mod subsumed_rule;
 mod unknown_field;
 mod unknown_protocol;
+mod unsatisfiable_selector;
+mod useless_except;
+mod useless_ignore;
+mod whole_namespace;
+mod wide_port_range;
+mod written_block;
+mod wrong_direction;
+mod zero_prefix;
 
 use super::Rule;
 
@@ -42,7 +97,53 @@ pub const RULES: &[Rule] = &[
     defined_twice::RULE,
     removed_api_version::RULE,
     legacy_cidr::RULE,
+    ingress_rules_without_type::RULE,
+    egress_rules_without_type::RULE,
+    policy_types_omitted::RULE,
+    empty_egress_without_type::RULE,
+    wrong_direction::RULE,
+    allow_all::RULE,
+    empty_list_means_all::RULE,
+    split_peer::RULE,
+    split_rule::RULE,
+    every_namespace::RULE,
+    label_in_other_namespace::RULE,
+    port_without_protocol::RULE,
+    protocol_without_port::RULE,
+    unsatisfiable_selector::RULE,
+    negative_namespace_selector::RULE,
+    host_bits::RULE,
+    zero_prefix::RULE,
+    useless_except::RULE,
+    everyone_by_address::RULE,
+    one_family_only::RULE,
+    except_is_no_deny::RULE,
+    special_address::RULE,
+    metadata_service::RULE,
+    named_port_to_block::RULE,
+    duplicate_entry::RULE,
+    subsumed_rule::RULE,
+    sensitive_port::RULE,
+    wide_port_range::RULE,
+    deny_all::RULE,
+    name_against_meaning::RULE,
+    namespace_missing::RULE,
+    whole_namespace::RULE,
+    redundant_selector::RULE,
+    selects_no_pod::RULE,
+    peer_matches_no_pod::RULE,
+    matches_no_namespace::RULE,
+    namespace_by_name::RULE,
+    named_port_absent::RULE,
+    named_port_protocol::RULE,
+    useless_ignore::RULE,
 ];
+
+/// The codes of rules that run only when they are selected by their whole code.
+pub(super) const ON_DEMAND: &[&str] = &[deny_all::RULE.code];
+
+/// What reports ignores that ignore nothing.
+pub(super) const USELESS_IGNORE: &Rule = &useless_ignore::RULE;
 
 #[cfg(test)]
 mod tests {

@@ -3,31 +3,32 @@
 use policy_core::problem::FieldPath;
 
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
-use crate::manifest::Part;
 
-/// ## What it finds
-/// A `NetworkPolicy` with an `apiVersion` other than `networking.k8s.io/v1`, such as `extensions/v1beta1`.
-///
-/// ## Why it matters
-/// The API server refuses them since 1.16, so what they should have isolated stays open. nopal reads them like
-/// today's version.
-///
-/// ## Example
-/// ```yaml
-/// apiVersion: extensions/v1beta1
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// apiVersion: networking.k8s.io/v1
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP017",
-    name: "removed-api-version",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// A `NetworkPolicy` with an `apiVersion` other than `networking.k8s.io/v1`, such as `extensions/v1beta1`.
+    ///
+    /// ## Why it matters
+    /// The API server refuses them since 1.16, so what they should have isolated stays open. nopal reads them like
+    /// today's version.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// apiVersion: extensions/v1beta1
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// apiVersion: networking.k8s.io/v1
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP017",
+        name: "removed-api-version",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let path = FieldPath::root().field("apiVersion");
@@ -36,18 +37,10 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         if written == CURRENT {
             continue;
         }
-        findings.add(Finding {
-            code: RULE.code,
-            name: RULE.name,
-            severity: RULE.severity,
-            certainty: RULE.certainty,
-            object: policy.object.reference.clone(),
-            path: path.clone(),
-            message: format!("no API server serves NetworkPolicy in {written}"),
-            fix: Some(format!("write {CURRENT}")),
-            place: policy.policy.fields.place(&path, Part::Value),
-            related: None,
-        });
+        let message = format!("no API server serves NetworkPolicy in {written}");
+        findings.add(
+            Finding::new(&RULE, policy, path.clone(), message).with_fix(format!("write {CURRENT}")),
+        );
     }
 }
 

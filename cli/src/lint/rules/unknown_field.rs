@@ -1,43 +1,49 @@
 //! NP001: a field that the API does not have there, or with a value of another type.
 
-use policy_core::problem::{FieldPath, ProblemKind, Segment};
+use policy_core::problem::ProblemKind;
 
 use super::mistyped::{self, Topic};
+use super::wrong_direction;
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// Fields that `networking.k8s.io/v1` NetworkPolicy does not have at that place: typing errors, wrong capitals, a
-/// field one level too high or too low; and lists, mappings and scalars in each other's places.
-///
-/// ## Why it matters
-/// An API server without strict validation drops such a field without a word, and what is left often allows more
-/// than was meant: `to` under `ingress` leaves a rule that allows everyone. nopal lets the rule match nothing.
-///
-/// ## Example
-/// ```yaml
-/// ingress:
-/// - to:
-///   - podSelector: {matchLabels: {app: web}}
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ingress:
-/// - from:
-///   - podSelector: {matchLabels: {app: web}}
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP001",
-    name: "unknown-field",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// Fields that `networking.k8s.io/v1` NetworkPolicy does not have at that place: typing errors, wrong capitals, a
+    /// field one level too high or too low; and lists, mappings and scalars in each other's places.
+    ///
+    /// ## Why it matters
+    /// An API server without strict validation drops such a field without a word, and what is left often allows more
+    /// than was meant: a rule whose `from` is misspelt allows everyone. nopal lets the rule match nothing.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ingress:
+    /// - form:
+    ///   - podSelector: {matchLabels: {app: web}}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ingress:
+    /// - from:
+    ///   - podSelector: {matchLabels: {app: web}}
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP001",
+        name: "unknown-field",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
+        if wrong_direction::direction_of(problem).is_some() {
+            continue;
+        }
         let fix = match &problem.kind {
-            ProblemKind::UnknownField { field } => meant(field, &problem.path),
+            ProblemKind::UnknownField { field } => meant(field),
             ProblemKind::Mistyped { .. } if mistyped::topic(problem) == Some(Topic::Structure) => {
                 None
             }
@@ -72,18 +78,12 @@ const FIELDS: &[&str] = &[
     "values",
 ];
 
-/// The field that was probably meant: one that is spelt alike, or the other direction's peers.
-fn meant(field: &str, path: &FieldPath) -> Option<String> {
-    let direction = match path.segments().get(1) {
-        Some(Segment::Field(name)) => name.as_str(),
-        _ => "",
-    };
-    match (field, direction) {
-        ("to", "ingress") => Some("write from: ingress rules name who may come in".to_owned()),
-        ("from", "egress") => Some("write to: egress rules name where pods may go".to_owned()),
-        _ if FIELDS.contains(&field) => Some("it belongs to another place".to_owned()),
-        _ => alike(field).map(|known| format!("write {known}")),
+/// The field that was probably meant.
+fn meant(field: &str) -> Option<String> {
+    if FIELDS.contains(&field) {
+        return Some("it belongs to another place".to_owned());
     }
+    alike(field).map(|known| format!("write {known}"))
 }
 
 fn alike(field: &str) -> Option<&'static str> {

@@ -5,28 +5,30 @@ use policy_core::problem::ProblemKind;
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
-/// ## What it finds
-/// `protocol` values other than `TCP`, `UDP` and `SCTP`, in capitals.
-///
-/// ## Why it matters
-/// The API server refuses them. ICMP cannot be named in a policy at all; it passes where a rule has no `ports`.
-///
-/// ## Example
-/// ```yaml
-/// ports: [{port: 53, protocol: udp}]
-/// ```
-///
-/// ## Use instead
-/// ```yaml
-/// ports: [{port: 53, protocol: UDP}]
-/// ```
-pub(super) const RULE: Rule = Rule {
-    code: "NP013",
-    name: "unknown-protocol",
-    severity: Severity::Error,
-    certainty: Certainty::Proven,
-    check,
-};
+rule! {
+    /// ## What it finds
+    /// `protocol` values other than `TCP`, `UDP` and `SCTP`, in capitals.
+    ///
+    /// ## Why it matters
+    /// The API server refuses them. ICMP cannot be named in a policy at all; it passes where a rule has no `ports`.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// ports: [{port: 53, protocol: udp}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// ports: [{port: 53, protocol: UDP}]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP013",
+        name: "unknown-protocol",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {

@@ -1,0 +1,106 @@
+//! NP132: a name that says the opposite of what the policy does.
+
+use policy_core::policy::{Peers, Ports, Rule as Meaning};
+use policy_core::{Direction, FieldPath};
+
+use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+
+rule! {
+    /// ## What it finds
+    /// Policies with `deny` or `isolate` in their name that allow everything, and such with `allow` in their name that
+    /// allow nothing. Where the name also says `ingress` or `egress`, only that direction counts.
+    ///
+    /// ## Why it matters
+    /// People trust names. One of the two is wrong.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// kind: NetworkPolicy
+    /// metadata: {name: deny-all, namespace: shop}
+    /// spec:
+    ///   podSelector: {}
+    ///   policyTypes: [Ingress]
+    ///   ingress:
+    ///   - {}
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// kind: NetworkPolicy
+    /// metadata: {name: deny-all, namespace: shop}
+    /// spec:
+    ///   podSelector: {}
+    ///   policyTypes: [Ingress]
+    ///   ingress: []
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP132",
+        name: "name-against-meaning",
+        severity: Severity::Warning,
+        certainty: Certainty::Heuristic,
+        check,
+    };
+}
+
+fn check(input: &Input<'_>, findings: &mut Findings) {
+    for policy in &input.policies {
+        let name = policy.meaning.id.name.to_lowercase();
+        let says = |words: &[&str]| name.split(['-', '.']).any(|part| words.contains(&part));
+        let denies = says(&[
+            "deny",
+            "denies",
+            "isolate",
+            "isolated",
+            "isolation",
+            "block",
+        ]);
+        let allows = says(&["allow", "allows", "permit"]);
+        let directions: Vec<Direction> = Direction::ALL
+            .into_iter()
+            .filter(|direction| is_spoken_of(*direction, &says))
+            .filter(|direction| policy.meaning.isolates(*direction))
+            .collect();
+        let all = |holds: fn(&[Meaning]) -> bool| {
+            let mut rules = directions
+                .iter()
+                .map(|direction| policy.meaning.rules(*direction));
+            !directions.is_empty() && rules.all(holds)
+        };
+        let meaning = match (denies, allows) {
+            (true, false) if all(allows_everything) => "allows everything",
+            (false, true) if all(<[Meaning]>::is_empty) && !says(&["no", "nothing", "none"]) => {
+                "allows nothing"
+            }
+            _ => continue,
+        };
+        let path = FieldPath::root().field("metadata").field("name");
+        let message = format!(
+            "the policy is named {:?} and {meaning}",
+            policy.meaning.id.name
+        );
+        findings.add(
+            Finding::new(&RULE, policy, path, message).with_fix("change the rules or the name"),
+        );
+    }
+}
+
+/// Whether a name speaks of a direction: it says so, or it names no direction at all.
+fn is_spoken_of(direction: Direction, says: &impl Fn(&[&str]) -> bool) -> bool {
+    let (ingress, egress) = (says(&["ingress"]), says(&["egress"]));
+    match direction {
+        Direction::Ingress => ingress || !egress,
+        Direction::Egress => egress || !ingress,
+    }
+}
+
+fn allows_everything(rules: &[Meaning]) -> bool {
+    rules.iter().any(|rule| {
+        matches!(
+            rule,
+            Meaning::Allow {
+                peers: Peers::Everyone,
+                ports: Ports::All
+            }
+        )
+    })
+}

@@ -1,0 +1,77 @@
+//! NP103: a policy without `policyTypes`.
+
+use policy_core::{Direction, FieldPath};
+
+use crate::lint::written::rules_path;
+use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::manifest::Part;
+
+rule! {
+    /// ## What it finds
+    /// Policies without `policyTypes`. It is an error when only egress rules are written, and information otherwise.
+    ///
+    /// ## Why it matters
+    /// `Ingress` is then always among the types. A policy that only speaks of egress so also denies all ingress to its
+    /// pods.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// egress:
+    /// - to: [{podSelector: {matchLabels: {app: db}}}]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// policyTypes: [Egress]
+    /// egress:
+    /// - to: [{podSelector: {matchLabels: {app: db}}}]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP103",
+        name: "policy-types-omitted",
+        severity: Severity::Error,
+        certainty: Certainty::Proven,
+        check,
+    };
+}
+
+fn check(input: &Input<'_>, findings: &mut Findings) {
+    let path = FieldPath::root().field("spec");
+    for policy in &input.policies {
+        let says_ingress = policy.is_written(&rules_path(Direction::Ingress));
+        let isolates_egress = policy.meaning.isolates(Direction::Egress);
+        let empty_egress = policy.is_written(&rules_path(Direction::Egress)) && !isolates_egress;
+        if !policy.has_default_types() || policy.spec().is_none() || empty_egress {
+            continue;
+        }
+        let (message, severity, types) = match (says_ingress, isolates_egress) {
+            (false, true) => (
+                "policyTypes is absent, so the policy also isolates its pods for ingress: nobody may connect to them",
+                Severity::Error,
+                "[Egress]",
+            ),
+            (true, true) => (
+                "policyTypes is absent: the policy isolates its pods for ingress and egress",
+                Severity::Info,
+                "[Ingress, Egress]",
+            ),
+            (_, false) => (
+                "policyTypes is absent: the policy isolates its pods for ingress alone",
+                Severity::Info,
+                "[Ingress]",
+            ),
+        };
+        let mut finding = Finding::new(&RULE, policy, path.clone(), message.to_owned())
+            .with_severity(severity)
+            .with_fix(format!("write policyTypes: {types}"));
+        finding.place = policy.policy.fields.place(&path, Part::Key);
+        if severity == Severity::Error {
+            let rules = policy
+                .policy
+                .fields
+                .place(&rules_path(Direction::Egress), Part::Key);
+            finding = finding.with_related(rules, "only egress is spoken of");
+        }
+        findings.add(finding);
+    }
+}

@@ -1,0 +1,140 @@
+//! The pods and namespaces of the input, for rules that ask whom a selector selects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy_core::policy::Namespaces;
+use policy_core::{Labels, Pod, Selector};
+
+use crate::inventory::{Inventory, MadeUp};
+use crate::manifest::Manifests;
+
+/// What the input says of the cluster.
+#[derive(Debug, Default)]
+pub struct World {
+    namespaces: BTreeMap<Arc<str>, Labels>,
+    /// Finished pods are among them: they have the labels that the next run of their job will have.
+    pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    /// Whether some pod or node has addresses of this family.
+    has_v4: bool,
+    has_v6: bool,
+}
+
+impl World {
+    /// Takes the pods (and workload templates) and namespaces of the input.
+    #[must_use]
+    pub fn new(manifests: &Manifests) -> Self {
+        let cluster = Inventory::new(manifests, MadeUp::Nothing).cluster;
+        let mut world = Self {
+            namespaces: cluster.namespaces().clone(),
+            ..Self::default()
+        };
+        let nodes = cluster.nodes().values().flat_map(|node| &node.addresses);
+        let pods = cluster.pods().values().flat_map(|pod| &pod.addresses);
+        for address in nodes.chain(pods) {
+            world.has_v4 |= address.is_ipv4();
+            world.has_v6 |= address.is_ipv6();
+        }
+        for pod in cluster.pods().values() {
+            let namespace = Arc::clone(&pod.id.namespace);
+            let pods = if pod.host_network {
+                &mut world.host_pods
+            } else {
+                &mut world.pods
+            };
+            pods.entry(namespace).or_default().push(pod.clone());
+        }
+        world
+    }
+
+    /// Whether the input shows a cluster with addresses of both families.
+    pub fn is_dual_stack(&self) -> bool {
+        self.has_v4 && self.has_v6
+    }
+
+    /// The pods of a namespace that selectors can select.
+    pub fn pods_in(&self, namespace: &str) -> &[Arc<Pod>] {
+        self.pods.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// All pods that selectors can select.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.values().flatten()
+    }
+
+    /// Whether a pod that uses its node's network has the labels: selectors never select it.
+    pub fn is_on_host_network(&self, namespace: &str, selector: &Selector) -> bool {
+        let pods = self.host_pods.get(namespace);
+        let mut pods = pods.into_iter().flatten();
+        pods.any(|pod| selector.matches(&pod.labels))
+    }
+
+    /// The names and labels of the namespaces.
+    pub fn namespaces(&self) -> &BTreeMap<Arc<str>, Labels> {
+        &self.namespaces
+    }
+
+    /// The namespaces of a peer of a policy in `own`.
+    pub fn matching<'w>(
+        &'w self,
+        own: &'w str,
+        namespaces: &'w Namespaces,
+    ) -> impl Iterator<Item = &'w str> {
+        let all = self.namespaces.iter();
+        all.filter(move |(name, labels)| match namespaces {
+            Namespaces::Own => name.as_ref() == own,
+            Namespaces::Matching(selector) => selector.matches(labels),
+        })
+        .map(|(name, _)| name.as_ref())
+    }
+
+    /// Whether the input holds any pod.
+    pub fn has_pods(&self) -> bool {
+        !self.pods.is_empty()
+    }
+
+    /// The pods that a peer of a policy in `own` is.
+    pub fn selected<'w>(
+        &'w self,
+        own: &'w str,
+        namespaces: &'w Namespaces,
+        selector: &'w Selector,
+    ) -> impl Iterator<Item = &'w Arc<Pod>> {
+        let pods = self
+            .matching(own, namespaces)
+            .flat_map(|namespace| self.pods_in(namespace));
+        pods.filter(|pod| selector.matches(&pod.labels))
+    }
+
+    /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace, or where a
+    /// controller may put on the labels that the selector asks for.
+    pub fn has_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
+        let pods = self.pods_in(namespace);
+        let is_matched = pods.iter().any(|pod| selector.matches(&pod.labels));
+        let is_known = !pods.is_empty() && !asks_for_injected(selector);
+        (is_matched || is_known).then_some(is_matched)
+    }
+}
+
+/// Whether a selector asks for labels that a controller puts on pods when it makes them, so that manifests lack them.
+fn asks_for_injected(selector: &Selector) -> bool {
+    selector
+        .constraints()
+        .any(|(key, constraint)| !constraint.may_lack && is_injected(key))
+}
+
+fn is_injected(key: &str) -> bool {
+    matches!(
+        key,
+        "pod-template-hash"
+            | "controller-revision-hash"
+            | "pod-template-generation"
+            | "statefulset.kubernetes.io/pod-name"
+            | "apps.kubernetes.io/pod-index"
+            | "job-name"
+            | "controller-uid"
+    ) || key.starts_with("batch.kubernetes.io/")
+        || key.contains("istio.io/")
+        || key.contains("linkerd.io/")
+}
