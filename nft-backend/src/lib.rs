@@ -2,7 +2,8 @@
 //!
 //! Where to start reading: [`render`](mod@render) says with [`class`] what a node has to enforce, [`layout`] makes a [`ruleset`] of
 //! it, and [`load`] puts that in force through a [`kernel`], which is [`nft`] or, in tests, a
-//! [`fake`] one. [`interpreter`] executes a ruleset for a packet, without a kernel.
+//! [`fake`] one. [`live`] keeps a table up to date by what [`diff`](mod@diff) finds. [`interpreter`] executes a ruleset for
+//! a packet, without a kernel.
 
 mod changes;
 pub mod class;
