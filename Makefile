@@ -14,7 +14,7 @@ build: ## build the nopal command, optimized
 	$(CARGO) build --release -p nopal
 
 demo: setup ## build a cluster of network namespaces and compare every probe with the policies (needs root)
-	$(CARGO) run --quiet --release -p nopal -- demo
+	$(CARGO) run --quiet -p nopal -- demo
 
 test: setup ## run every test but benchmarks and long fuzzing, the kernel tests included (needs root)
 	$(CARGO) test --workspace --all-features --quiet

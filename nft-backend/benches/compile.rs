@@ -50,10 +50,12 @@ fn steps(criterion: &mut Criterion, name: &str, cluster: &Cluster) {
         .measurement_time(Duration::from_secs(3));
     let id = BenchmarkId::from_parameter;
     group.bench_function(id("graph"), |bencher| {
-        bencher.iter(|| RuleGraph::compile(black_box(cluster)).minimize());
+        bencher.iter_with_large_drop(|| RuleGraph::compile(black_box(cluster)).minimize());
     });
     let node_graph = || RuleGraph::compile_node(black_box(cluster), profile::NODE).minimize();
-    group.bench_function(id("node graph"), |bencher| bencher.iter(node_graph));
+    group.bench_function(id("node graph"), |bencher| {
+        bencher.iter_with_large_drop(node_graph)
+    });
     let graph = node_graph();
     group.bench_function(id("node rules"), |bencher| {
         bencher.iter(|| render(black_box(&graph), profile::NODE, &Config::default()));
