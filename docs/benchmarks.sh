@@ -23,7 +23,7 @@ EOT
 `mix` is a realistic mix of policies in the proportions of a real cluster (5,413 pods, 604 namespaces, 13,678 policies);
 `all-select-all` is 10,000 policies that each let all of 10,000 pods reach all of them. `graph` is the whole cluster's minimal
 rule graph, `node graph` the graph of one node's pods, `node rules` their rendering as nftables rules. `naive` resolves the
-smallest mix pod by pod, without classes and indexes.
+smallest mix pod by pod, without classes and indexes. Freeing the results is not counted.
 
 | cluster (pods x policies) | step | median |
 |---|---|---|
