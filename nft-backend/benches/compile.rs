@@ -54,7 +54,7 @@ fn steps(criterion: &mut Criterion, name: &str, cluster: &Cluster) {
     });
     let node_graph = || RuleGraph::compile_node(black_box(cluster), profile::NODE).minimize();
     group.bench_function(id("node graph"), |bencher| {
-        bencher.iter_with_large_drop(node_graph)
+        bencher.iter_with_large_drop(node_graph);
     });
     let graph = node_graph();
     group.bench_function(id("node rules"), |bencher| {
