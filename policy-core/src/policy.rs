@@ -48,6 +48,26 @@ impl Policy {
         }
     }
 
+    /// Every `ipBlock` of the rules that were understood, in both directions.
+    pub fn blocks(&self) -> impl Iterator<Item = &IpBlock> {
+        let rules = self.ingress.iter().chain(&self.egress);
+        let peers = rules.filter_map(|rule| match rule {
+            Rule::Allow {
+                peers: Peers::Listed(peers),
+                ..
+            } => Some(peers),
+            Rule::Allow {
+                peers: Peers::Everyone,
+                ..
+            }
+            | Rule::NotUnderstood => None,
+        });
+        peers.flatten().filter_map(|peer| match peer {
+            Peer::Block(block) => Some(block),
+            Peer::Pods { .. } => None,
+        })
+    }
+
     /// The rules of `direction`; their positions are those of the written list.
     pub fn rules(&self, direction: Direction) -> &[Rule] {
         match direction {

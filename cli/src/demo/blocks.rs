@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use policy_core::policy::{IpBlock, Peer, Peers, Rule};
-use policy_core::{Cidr, Cluster, Direction, IpSet};
+use policy_core::policy::IpBlock;
+use policy_core::{Cidr, Cluster, IpSet};
 
 /// The most addresses of one family.
 const MOST: usize = 8;
@@ -35,23 +35,11 @@ pub(super) fn addresses(cluster: &Cluster, taken: &IpSet, families: &[bool]) -> 
 }
 
 fn blocks(cluster: &Cluster) -> BTreeSet<IpBlock> {
-    let rules = cluster.policies().values().flat_map(|policy| {
-        Direction::ALL
-            .into_iter()
-            .flat_map(|direction| policy.rules(direction))
-    });
-    let peers = rules.filter_map(|rule| match rule {
-        Rule::Allow {
-            peers: Peers::Listed(peers),
-            ..
-        } => Some(peers),
-        _ => None,
-    });
-    let blocks = peers.flatten().filter_map(|peer| match peer {
-        Peer::Block(block) => Some(block.clone()),
-        Peer::Pods { .. } => None,
-    });
-    blocks.collect()
+    let policies = cluster.policies().values();
+    policies
+        .flat_map(|policy| policy.blocks())
+        .cloned()
+        .collect()
 }
 
 /// The addresses of all blocks that are not about the whole world.

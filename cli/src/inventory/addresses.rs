@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use policy_core::policy::{Peer, Peers, Rule};
 use policy_core::range_set::Point;
-use policy_core::{Cidr, Direction, IpSet, Node, Pod, PodId, Policy};
+use policy_core::{Cidr, IpSet, Node, Pod, PodId, Policy};
 
 /// Blocks up to this size are about a place in particular; larger ones are about "inside" or "the internet".
 const SPECIFIC_V4: u8 = 8;
@@ -85,22 +84,7 @@ fn written(pods: &BTreeMap<PodId, Pod>, nodes: &BTreeMap<String, Node>) -> Vec<I
 
 /// The blocks that are about a place in particular.
 fn specific_blocks(policies: &[&Policy]) -> IpSet {
-    let rules = policies.iter().flat_map(|policy| {
-        Direction::ALL
-            .into_iter()
-            .flat_map(|direction| policy.rules(direction))
-    });
-    let peers = rules.filter_map(|rule| match rule {
-        Rule::Allow {
-            peers: Peers::Listed(peers),
-            ..
-        } => Some(peers),
-        _ => None,
-    });
-    let blocks = peers.flatten().filter_map(|peer| match peer {
-        Peer::Block(block) => Some(block),
-        Peer::Pods { .. } => None,
-    });
+    let blocks = policies.iter().flat_map(|policy| policy.blocks());
     let cidrs = blocks.flat_map(|block| std::iter::once(&block.cidr).chain(&block.except));
     cidrs.filter(|cidr| is_specific(cidr)).copied().collect()
 }
@@ -206,7 +190,7 @@ fn node_networks() -> Vec<Cidr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy_core::policy::{IpBlock, Namespaces, Ports};
+    use policy_core::policy::{IpBlock, Namespaces, Peer, Peers, Ports, Rule};
     use policy_core::{PolicyId, Selector};
 
     fn pod(name: &str, addresses: &[&str]) -> (PodId, Pod) {
