@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +23,9 @@ pub(crate) const BUFFER: usize = 8 << 20;
 
 /// How often the serving thread looks whether it is to end.
 const TICK: Duration = Duration::from_millis(20);
+
+/// The longest time that a process that is being started keeps copies of our sockets, on a machine under load.
+const COPIES_ARE_CLOSED: Duration = Duration::from_secs(2);
 
 /// What a listener understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +121,22 @@ fn open_all(places: &Places) -> Result<(Poll, Vec<Listener>), LabError> {
 }
 
 /// A listening socket that does not block.
+///
+/// A process that another thread is just starting holds a copy of every socket until it runs its own
+/// program, so a port that was closed a moment ago can still be in use: then this waits a little.
 pub(crate) fn listen(address: IpAddr, port: u16, service: Service) -> std::io::Result<Socket> {
+    let end = Instant::now() + COPIES_ARE_CLOSED;
+    loop {
+        match try_to_listen(address, port, service) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_to_listen(address: IpAddr, port: u16, service: Service) -> std::io::Result<Socket> {
     let at = SocketAddr::new(address, port);
     let (kind, protocol) = match service {
         Service::Tcp => (Type::STREAM, Protocol::TCP),
