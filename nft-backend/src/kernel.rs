@@ -8,7 +8,7 @@ use crate::in_force::InForce;
 use crate::names::Name;
 use crate::transaction::Transaction;
 
-/// A kernel that holds tables: the real one behind nft, or the fake one of tests.
+/// A kernel that holds tables: the real one behind netlink or nft, or the fake one of tests.
 pub trait Kernel {
     /// Carries out the whole transaction, or nothing of it.
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError>;
@@ -74,6 +74,12 @@ pub enum ApplyError {
     TimedOut {
         /// The time it had.
         limit: Duration,
+    },
+    /// The kernel's answer to a transaction was lost. The transaction may be in force or not; list to see.
+    #[error("the kernel's answer was lost ({reason}); list the table to see what is in force")]
+    OutcomeUnknown {
+        /// What became of it.
+        reason: String,
     },
     /// nft printed what we do not understand.
     #[error("the answer of nft was not understood: {reason}")]

@@ -1,8 +1,8 @@
 //! Renders a rule graph as nftables rules and puts them into the kernel.
 //!
 //! Where to start reading: [`render`](mod@render) says with [`class`] what a node has to enforce, [`layout`] makes a [`ruleset`] of
-//! it, and [`load`] puts that in force through a [`kernel`], which is [`nft`] or, in tests, a
-//! [`fake`] one. [`live`] keeps a table up to date by what [`diff`](mod@diff) finds. [`interpreter`] executes a ruleset for
+//! it, and [`load`] puts that in force through a [`kernel`]. That is [`netlink`] for a program that stays, which changes a
+//! table many times, [`nft`] for one that ends after one change, or, in tests, a [`fake`] one. [`live`] keeps a table up to date by what [`diff`](mod@diff) finds. [`interpreter`] executes a ruleset for
 //! a packet, without a kernel.
 
 mod changes;
@@ -27,7 +27,7 @@ mod listing;
 pub mod live;
 pub mod load;
 pub mod names;
-mod netlink;
+pub mod netlink;
 pub mod nft;
 mod permissions;
 mod placement;

@@ -80,6 +80,11 @@ impl Nft {
         Self { limit, ..self }
     }
 
+    /// Where the namespace is, if it is not the one that this program runs in.
+    pub(crate) fn namespace(&self) -> Option<&Path> {
+        self.namespace.as_deref()
+    }
+
     /// The version of the program, which must be new enough.
     pub fn version(&self) -> Result<NftVersion, ApplyError> {
         let finished = self.run(&["--version"], &[])?;

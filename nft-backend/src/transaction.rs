@@ -156,31 +156,60 @@ impl Transaction {
     }
 }
 
+impl Command {
+    /// The command as `nft -f` reads it, but with their number in place of several elements.
+    pub(crate) fn summary(&self, table: &Name) -> String {
+        let (verb, set) = match self {
+            Self::Add(Object::Elements { set, .. } | Object::Entries { map: set, .. }) => {
+                ("add", set)
+            }
+            Self::Create(Object::Elements { set, .. } | Object::Entries { map: set, .. }) => {
+                ("create", set)
+            }
+            Self::Delete(Target::Elements { set, .. } | Target::Entries { map: set, .. }) => {
+                ("delete", set)
+            }
+            _ => ("", table),
+        };
+        match self.elements() {
+            0 | 1 => Text(table, self).to_string(),
+            count => format!("{verb} {count} elements inet {table} {set}"),
+        }
+    }
+}
+
+/// A command in a table.
+struct Text<'a>(&'a Name, &'a Command);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(table, command) = self;
+        match command {
+            Command::Add(object) => {
+                f.write_str("add ")?;
+                write_object(f, table, object)
+            }
+            Command::Create(object) => {
+                f.write_str("create ")?;
+                write_object(f, table, object)
+            }
+            Command::Delete(target) => {
+                f.write_str("delete ")?;
+                write_target(f, table, target)
+            }
+            Command::FlushChain(name) => write!(f, "flush chain inet {table} {name}"),
+            Command::FlushSet(name) => write!(f, "flush set inet {table} {name}"),
+            Command::FlushMap(name) => write!(f, "flush map inet {table} {name}"),
+        }
+    }
+}
+
 /// One command a line, as `nft -f` reads it.
 impl fmt::Display for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = &self.table;
-        for command in &self.commands {
-            match command {
-                Command::Add(object) => {
-                    f.write_str("add ")?;
-                    write_object(f, table, object)?;
-                }
-                Command::Create(object) => {
-                    f.write_str("create ")?;
-                    write_object(f, table, object)?;
-                }
-                Command::Delete(target) => {
-                    f.write_str("delete ")?;
-                    write_target(f, table, target)?;
-                }
-                Command::FlushChain(name) => write!(f, "flush chain inet {table} {name}")?,
-                Command::FlushSet(name) => write!(f, "flush set inet {table} {name}")?,
-                Command::FlushMap(name) => write!(f, "flush map inet {table} {name}")?,
-            }
-            writeln!(f)?;
-        }
-        Ok(())
+        self.commands
+            .iter()
+            .try_for_each(|command| writeln!(f, "{}", Text(&self.table, command)))
     }
 }
 

@@ -37,11 +37,13 @@ impl Transaction {
 
 impl Command {
     /// How many elements the command carries.
-    fn elements(&self) -> usize {
+    pub(crate) fn elements(&self) -> usize {
         match self {
             Self::Add(Object::Elements { elements, .. })
+            | Self::Create(Object::Elements { elements, .. })
             | Self::Delete(Target::Elements { elements, .. }) => elements.len(),
             Self::Add(Object::Entries { entries, .. })
+            | Self::Create(Object::Entries { entries, .. })
             | Self::Delete(Target::Entries { entries, .. }) => entries.len(),
             _ => 0,
         }

@@ -9,10 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::grants::{configs, every_grant};
 use common::netns::Netns;
-use common::{boxes, class, ip, label, port, range, sample, single};
-use nft_backend::class::{Classes, Dispatch, Grant, Ports, SharedPeers};
-use nft_backend::config::{Config, Deny};
+use common::ways::Way;
+use common::{ip, port, range, sample};
+use nft_backend::class::Classes;
+use nft_backend::config::Config;
 use nft_backend::drift::drift;
 use nft_backend::element::{Element, Key};
 use nft_backend::generation::MarkBits;
@@ -28,91 +30,6 @@ use nft_backend::value::{AddressRange, Family, Protocol};
 
 fn nft(netns: &Netns) -> Nft {
     Nft::new().in_namespace(netns.path())
-}
-
-/// Every form of grant, in both families, with ranges that the kernel tells in another form.
-fn every_grant() -> Classes {
-    let addresses = |ranges: &[AddressRange]| ranges.iter().copied().collect::<BTreeSet<_>>();
-    let prefix = |address, length| AddressRange::prefix(ip(address), length).unwrap();
-    let web = label("web");
-    let only = |ports: &[(Protocol, u16)]| {
-        Ports::Only(
-            ports
-                .iter()
-                .map(|(protocol, number)| port(*protocol, *number))
-                .collect(),
-        )
-    };
-    let wide = [
-        (Protocol::Tcp, 0, 65535),
-        (Protocol::Udp, 4096, 8191),
-        (Protocol::Sctp, 7, 7),
-    ];
-    let ingress = class(
-        &["every form", "of grant"],
-        [
-            Grant::Everyone(only(&[(Protocol::Sctp, 3868), (Protocol::Udp, 53)])),
-            Grant::Peers(addresses(&[
-                single("10.0.0.1"),
-                prefix("10.2.0.0", 16),
-                range("10.3.0.0", "10.3.0.6"),
-                range("10.3.0.7", "10.3.0.9"),
-                single("fd00::1"),
-                prefix("fd00:2::", 32),
-                prefix("255.255.255.0", 24),
-            ])),
-            Grant::PeerPorts(boxes(&[prefix("0.0.0.0", 0), prefix("::", 0)], &wide)),
-            Grant::Shared {
-                peers: label("team"),
-                ports: only(&[(Protocol::Tcp, 1)]),
-            },
-            Grant::Shared {
-                peers: label("team"),
-                ports: Ports::All,
-            },
-        ],
-    );
-    let team = [
-        single("10.9.0.1"),
-        prefix("10.8.0.0", 24),
-        single("fd00:9::1"),
-        prefix("fd00:8::", 64),
-    ];
-    let team = SharedPeers {
-        addresses: addresses(&team),
-        comment: vec!["team=a".to_owned()],
-    };
-    let everyone = class(&[], [Grant::Everyone(Ports::All)]);
-    let dispatch = Dispatch {
-        ingress: Some(web.clone()),
-        egress: Some(web.clone()),
-    };
-    Classes {
-        shared_peers: [(label("team"), team)].into(),
-        ingress: [(web.clone(), ingress)].into(),
-        egress: [(web, everyone)].into(),
-        pods: [
-            (ip("10.1.0.2"), dispatch.clone()),
-            (ip("fd00:1::2"), dispatch),
-        ]
-        .into(),
-    }
-}
-
-fn configs() -> [Config; 3] {
-    let quiet = Config {
-        log: None,
-        deny: Deny::Reject,
-        ..Config::default()
-    };
-    [
-        Config::default(),
-        Config {
-            marks: None,
-            ..Config::default()
-        },
-        quiet,
-    ]
 }
 
 fn in_force(kernel: &Nft, config: &Config) -> InForce {
@@ -265,16 +182,22 @@ fn elements_and_entries_can_be_deleted_and_sets_flushed() {
 
 #[test]
 fn a_refused_transaction_changes_nothing_and_says_why() {
-    let netns = Netns::new();
-    let mut transaction = Transaction::new(Config::default().table);
-    transaction.add(Object::Table);
-    transaction.delete(Target::Chain(Name::new("not_there").unwrap()));
-    let error = nft(&netns).apply(&transaction).unwrap_err();
-    let ApplyError::Refused { stderr } = &error else {
-        panic!("{error}")
-    };
-    assert!(stderr.contains("No such file or directory"), "{stderr}");
-    assert_eq!(netns.run(&["nft", "list", "ruleset"]), "");
+    for way in Way::ALL {
+        let netns = Netns::new();
+        let mut transaction = Transaction::new(Config::default().table);
+        transaction.add(Object::Table);
+        transaction.delete(Target::Chain(Name::new("not_there").unwrap()));
+        let error = way.kernel(nft(&netns)).apply(&transaction).unwrap_err();
+        let ApplyError::Refused { stderr } = &error else {
+            panic!("{error}")
+        };
+        assert!(stderr.contains("No such file or directory"), "{stderr}");
+        assert!(
+            stderr.contains("not_there") || matches!(way, Way::Nft),
+            "{stderr}"
+        );
+        assert_eq!(netns.run(&["nft", "list", "ruleset"]), "");
+    }
 }
 
 #[test]
@@ -392,7 +315,6 @@ fn clearing_marks_leaves_other_bits_and_the_flows_alone() {
 
 #[test]
 fn a_hundred_thousand_elements_pass() {
-    let netns = Netns::new();
     let set = Name::new("s_large").unwrap();
     let elements = (0..100_000_u32).map(|number| {
         let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
@@ -411,20 +333,23 @@ fn a_hundred_thousand_elements_pass() {
         set: set.clone(),
         elements: elements.clone(),
     });
-    let mut kernel = nft(&netns);
-    kernel.apply(&transaction).unwrap();
-    let listed = || {
-        kernel.list(&transaction.table).unwrap().unwrap().sets[&set]
-            .elements
-            .clone()
-    };
-    let patience = Instant::now() + Duration::from_secs(20);
-    while listed() != elements {
-        assert!(
-            Instant::now() < patience,
-            "{} elements in place of 100,000",
-            listed().len()
-        );
+    for way in Way::ALL {
+        let netns = Netns::new();
+        let mut kernel = way.kernel(nft(&netns));
+        kernel.apply(&transaction).unwrap();
+        let listed = || {
+            kernel.list(&transaction.table).unwrap().unwrap().sets[&set]
+                .elements
+                .clone()
+        };
+        let patience = Instant::now() + Duration::from_secs(20);
+        while listed() != elements {
+            assert!(
+                Instant::now() < patience,
+                "{way:?}: {} elements in place of 100,000",
+                listed().len()
+            );
+        }
     }
 }
 
@@ -477,12 +402,11 @@ fn the_kernel_and_the_fake_one_agree_on_what_is_refused() {
         (with_ranges(&[a, range("10.0.0.10", "10.0.0.20")]), true),
         (with_ranges(&[a, b]), false),
     ] {
-        let netns = Netns::new();
-        assert_eq!(
-            nft(&netns).apply(&transaction).is_ok(),
-            is_fine,
-            "{transaction}"
-        );
+        for way in Way::ALL {
+            let netns = Netns::new();
+            let applied = way.kernel(nft(&netns)).apply(&transaction);
+            assert_eq!(applied.is_ok(), is_fine, "{way:?}\n{transaction}");
+        }
         let mut fake = nft_backend::fake::FakeKernel::new();
         assert_eq!(fake.apply(&transaction).is_ok(), is_fine, "{transaction}");
     }

@@ -10,12 +10,15 @@ use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
 pub(crate) mod case;
+pub(crate) mod grants;
 pub(crate) mod judge;
+pub(crate) mod kinds;
 pub(crate) mod mutation;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
 pub(crate) mod watched;
+pub(crate) mod ways;
 pub(crate) mod wire;
 
 /// Two local pods and two policies, in both families:

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 
 use nft_backend::config::Config;
+use nft_backend::kernel::Kernel;
 use nft_backend::load::{StandingFlows, load};
 use nft_backend::nft::Nft;
 use nft_backend::render::render;
@@ -68,7 +69,7 @@ pub(crate) fn build(topology: &Topology, graph: &RuleGraph, prefix: &str) -> Lab
 }
 
 /// Puts the rules in force, and has standing flows evaluated anew.
-pub(crate) fn put_in_force(kernel: &mut Nft, ruleset: &Ruleset, config: &Config) {
+pub(crate) fn put_in_force(kernel: &mut dyn Kernel, ruleset: &Ruleset, config: &Config) {
     load(kernel, ruleset, config, StandingFlows::Recheck)
         .unwrap_or_else(|error| panic!("no rules in force: {error}"));
 }

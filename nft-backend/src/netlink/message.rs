@@ -1,15 +1,17 @@
-//! Netlink messages of netfilter: headers and attributes.
+//! Single netlink messages of netfilter: requests, and what the kernel sends.
+
+use super::uapi::{NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR, NLMSGERR_ATTR_MSG};
 
 const HEADER: usize = 16;
 /// Family, version and resource id, which follow the header in every netfilter message.
 const NETFILTER_HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
+/// The number that an error begins with; the header of the message that it is about follows.
+const ERROR_NUMBER: usize = 4;
 const NESTED: u16 = 0x8000;
 /// The upper two bits of an attribute's type are flags.
 const TYPE: u16 = 0x3fff;
 
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 const REQUEST: u16 = 0x01;
 const ACK: u16 = 0x04;
 const DUMP: u16 = 0x0300;
@@ -97,12 +99,12 @@ impl<'a> Received<'a> {
     /// The error number of an answer; 0 says that all is well.
     pub(crate) fn error(&self) -> Option<i32> {
         let number = i32::from_ne_bytes(*self.0.get(HEADER..)?.first_chunk()?);
-        (self.kind() == ERROR).then_some(-number)
+        (self.kind() == NLMSG_ERROR).then_some(-number)
     }
 
     /// Whether a dump ends here.
     pub(crate) fn is_done(&self) -> bool {
-        self.kind() == DONE
+        self.kind() == NLMSG_DONE
     }
 
     /// Whether this answers the message that an answer was asked for.
@@ -117,20 +119,56 @@ impl<'a> Received<'a> {
 
     /// The value of the first attribute of a kind.
     pub(crate) fn attribute(&self, kind: u16) -> Option<&'a [u8]> {
-        let mut rest = self.0.get(HEADER + NETFILTER_HEADER..)?;
-        loop {
-            let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
-            let found = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & TYPE;
-            let value = rest.get(ATTRIBUTE_HEADER..length)?;
-            if found == kind {
-                return Some(value);
-            }
-            rest = rest.get(length.next_multiple_of(4)..)?;
-        }
+        find(self.0.get(HEADER + NETFILTER_HEADER..)?, kind)
     }
 
-    fn kind(&self) -> u16 {
+    /// The value of an attribute that is a number.
+    pub(crate) fn number(&self, kind: u16) -> Option<u32> {
+        Some(u32::from_be_bytes(self.attribute(kind)?.try_into().ok()?))
+    }
+
+    /// What the kernel said besides the number of an error, if the socket asked for it (`NETLINK_EXT_ACK`).
+    pub(crate) fn error_message(&self) -> Option<String> {
+        if self.error().is_none() || self.flags() & NLM_F_ACK_TLVS == 0 {
+            return None;
+        }
+        let about = self.0.get(HEADER + ERROR_NUMBER..)?;
+        let capped = self.flags() & NLM_F_CAPPED != 0;
+        let length = if capped {
+            HEADER
+        } else {
+            usize::try_from(u32::from_ne_bytes(*about.first_chunk()?)).ok()?
+        };
+        let attributes = about.get(length.next_multiple_of(4)..)?;
+        let text = find(attributes, NLMSGERR_ATTR_MSG)?;
+        let text = text.strip_suffix(&[0]).unwrap_or(text);
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The number of the message that this answers.
+    pub(crate) fn sequence(&self) -> u32 {
+        u32::from_ne_bytes([self.0[8], self.0[9], self.0[10], self.0[11]])
+    }
+
+    /// The type of the message.
+    pub(crate) fn kind(&self) -> u16 {
         u16::from_ne_bytes([self.0[4], self.0[5]])
+    }
+
+    fn flags(&self) -> u16 {
+        u16::from_ne_bytes([self.0[6], self.0[7]])
+    }
+}
+
+fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
+        let found = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk()?) & TYPE;
+        let value = attributes.get(ATTRIBUTE_HEADER..length)?;
+        if found == kind {
+            return Some(value);
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
 }
 

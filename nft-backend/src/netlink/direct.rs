@@ -1,0 +1,409 @@
+//! The kernel by netlink, with nft beside it.
+
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::batch::{Unencodable, encode};
+use super::exchange::{Failure, Refusal, ask, carry_out};
+use super::set::Shape;
+use super::sets::Sets;
+use super::socket::{Socket, open};
+use super::uapi::{
+    NFPROTO_INET, NFT_MSG_GETGEN, NFT_MSG_GETSET, NFT_MSG_NEWGEN, NFT_MSG_NEWSET, NFTA_GEN_ID,
+    NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE,
+};
+use super::writer::{Header, Writer};
+use crate::generation::MarkBits;
+use crate::in_force::InForce;
+use crate::kernel::{ApplyError, Kernel};
+use crate::names::Name;
+use crate::nft::Nft;
+use crate::transaction::Transaction;
+
+/// How often a batch is written anew because somebody else changed nftables meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// The tables of one network namespace, by netlink.
+///
+/// Transactions go to the kernel on a socket that stays open; it is opened with the first one. Listing and checking are
+/// nft's, and so is a transaction that netlink is refused for: that is logged once. While this lives, so does its
+/// namespace; one that is made anew under the same name is another.
+pub struct Netlink {
+    nft: Nft,
+    socket: Option<Box<dyn Socket>>,
+    sets: Sets,
+    /// The number of the next message.
+    sequence: u32,
+    warned: bool,
+}
+
+/// Why a transaction was not carried out by netlink.
+enum Trouble {
+    /// It failed.
+    Failed(ApplyError),
+    /// Nothing was changed, and nft may be able to.
+    ForNft(String),
+}
+
+impl Default for Netlink {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Netlink {
+    /// The tables of the namespace that this program runs in.
+    pub fn new() -> Self {
+        Self::beside(Nft::new())
+    }
+
+    /// The tables of the namespace at this path or with this name, as for [`Nft::in_namespace`].
+    #[must_use]
+    pub fn in_namespace(self, namespace: impl AsRef<Path>) -> Self {
+        Self::beside(self.nft.in_namespace(namespace))
+    }
+
+    /// The tables that this nft changes, which lists them and steps in.
+    pub fn beside(nft: Nft) -> Self {
+        Self {
+            nft,
+            socket: None,
+            sets: Sets::default(),
+            sequence: 1,
+            warned: false,
+        }
+    }
+
+    /// The nft that lists the tables.
+    pub const fn nft(&self) -> &Nft {
+        &self.nft
+    }
+
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), Trouble> {
+        for _ in 0..ATTEMPTS {
+            self.learn(transaction)?;
+            let Some(batch) = encode(transaction, &self.sets, self.sequence)? else {
+                return Ok(());
+            };
+            self.sequence = batch.last.wrapping_add(2);
+            match carry_out(self.socket()?, &batch) {
+                Ok(()) => {
+                    self.sets.follow(transaction);
+                    return Ok(());
+                }
+                Err(Failure::Stale) => self.sets.forget(),
+                Err(failure) => return Err(explain(failure, transaction)),
+            }
+        }
+        let reason = "other programs change nftables all the time";
+        Err(Trouble::ForNft(reason.to_owned()))
+    }
+
+    /// Learns what the transaction's elements must be written like.
+    fn learn(&mut self, transaction: &Transaction) -> Result<(), Trouble> {
+        let table = &transaction.table;
+        if !self.sets.is_about(table) {
+            let generation = self.ask(
+                NFT_MSG_GETGEN,
+                |_| {},
+                |message| number(message, NFT_MSG_NEWGEN, NFTA_GEN_ID),
+            )?;
+            let none = || Trouble::ForNft("the kernel tells no generation".to_owned());
+            self.sets.begin(table, generation.ok_or_else(none)?);
+        }
+        for set in self.sets.unknown(transaction) {
+            let request = |writer: &mut Writer| {
+                writer.put_text(NFTA_SET_TABLE, table.as_str());
+                writer.put_text(NFTA_SET_NAME, set.as_str());
+            };
+            let shape = self.ask(NFT_MSG_GETSET, request, |message| {
+                let key = number(message, NFT_MSG_NEWSET, NFTA_SET_KEY_TYPE)?;
+                // A set without flags has no such attribute.
+                let flags = message.number(NFTA_SET_FLAGS).unwrap_or_default();
+                Some(Shape::listed(key, flags))
+            })?;
+            let none = || {
+                Trouble::Failed(ApplyError::Refused {
+                    stderr: format!("set inet {table} {set}: {}", Errno::ENOENT.desc()),
+                })
+            };
+            self.sets.learn(set.clone(), shape.ok_or_else(none)?);
+        }
+        Ok(())
+    }
+
+    fn ask<T>(
+        &mut self,
+        kind: u16,
+        contents: impl FnOnce(&mut Writer),
+        read: impl Fn(&super::Received<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Trouble> {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        let header = Header {
+            kind,
+            flags: 0,
+            sequence,
+            family: NFPROTO_INET,
+            resource: 0,
+        };
+        let mut writer = Writer::default();
+        writer.message(header, contents);
+        let request = writer.finish().ok_or(Unencodable::TooLong)?;
+        let answer = ask(self.socket()?, &request, sequence, read);
+        answer.map_err(|errno| Trouble::ForNft(words(errno)))
+    }
+
+    fn socket(&mut self) -> Result<&mut dyn Socket, Trouble> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.open()?,
+        };
+        Ok(self.socket.insert(socket).as_mut())
+    }
+
+    fn open(&self) -> Result<Box<dyn Socket>, Trouble> {
+        let namespace = self.nft.namespace();
+        if let Some(path) = namespace.filter(|path| !path.exists()) {
+            let path = path.to_owned();
+            return Err(Trouble::Failed(ApplyError::NoNamespace { path }));
+        }
+        open(namespace).map_err(|error| Trouble::ForNft(error.to_string()))
+    }
+}
+
+impl Kernel for Netlink {
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        let Err(trouble) = self.commit(transaction) else {
+            return Ok(());
+        };
+        self.sets.forget();
+        match trouble {
+            Trouble::Failed(error) => Err(error),
+            Trouble::ForNft(reason) => {
+                if !self.warned {
+                    self.warned = true;
+                    tracing::warn!(
+                        reason,
+                        "no nftables by netlink here; the nft program steps in"
+                    );
+                }
+                self.nft.apply(transaction)
+            }
+        }
+    }
+
+    fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.nft.check(transaction)
+    }
+
+    fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.nft.list(table)
+    }
+
+    fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.nft.outline(table)
+    }
+
+    fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+        self.nft.clear_marks(bits)
+    }
+}
+
+impl From<Unencodable> for Trouble {
+    fn from(error: Unencodable) -> Self {
+        Self::ForNft(error.to_string())
+    }
+}
+
+fn number(message: &super::Received<'_>, kind: u16, attribute: u16) -> Option<u32> {
+    (message.kind() == kind)
+        .then(|| message.number(attribute))
+        .flatten()
+}
+
+fn explain(failure: Failure, transaction: &Transaction) -> Trouble {
+    match failure {
+        Failure::Refused(refusal) => explain_refusal(&refusal, transaction),
+        Failure::Unusable(errno) => Trouble::ForNft(words(errno)),
+        Failure::Stale => Trouble::ForNft(words(Errno::ERESTART)),
+        Failure::Unknown(errno) => Trouble::Failed(ApplyError::OutcomeUnknown {
+            reason: words(errno),
+        }),
+    }
+}
+
+/// A command that the kernel does not know, or not in this form, may have another one for nft, which knows more kernels.
+fn explain_refusal(refusal: &Refusal, transaction: &Transaction) -> Trouble {
+    let command = refusal
+        .command
+        .and_then(|index| transaction.commands.get(index));
+    let mut said = command.map_or_else(
+        || format!("table inet {}", transaction.table),
+        |command| command.summary(&transaction.table),
+    );
+    said.push_str(": ");
+    said.push_str(&words(refusal.errno));
+    if let Some(message) = &refusal.message {
+        said.push_str(": ");
+        said.push_str(message);
+    }
+    match refusal.errno {
+        Errno::EOPNOTSUPP | Errno::EINVAL => Trouble::ForNft(said),
+        Errno::EPERM | Errno::EACCES => Trouble::Failed(ApplyError::NotPermitted { stderr: said }),
+        _ => Trouble::Failed(ApplyError::Refused { stderr: said }),
+    }
+}
+
+fn words(errno: Errno) -> String {
+    format!("{} ({errno:?})", errno.desc())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::netlink::script::{Reply, Script, answer, generation};
+    use crate::transaction::Object;
+
+    /// A kernel whose answer to the `n`th batch is `answers(n)`, with nft out of reach.
+    fn kernel(
+        answers: impl Fn(usize) -> Vec<(Place, Errno)> + Send + 'static,
+    ) -> (Netlink, Arc<AtomicUsize>) {
+        let batches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&batches);
+        let script = move |sent: &[(u16, u32)]| -> Reply {
+            let (kind, first) = sent[0];
+            if kind == NFT_MSG_GETGEN {
+                return (Ok(()), vec![Ok(generation(first, 7))]);
+            }
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            let last = sent[sent.len() - 2].1;
+            let answers = answers(number)
+                .into_iter()
+                .map(|(place, errno)| match place {
+                    Place::Batch => Ok(answer(first, errno as i32, "")),
+                    Place::Last => Ok(answer(last, errno as i32, "in other words")),
+                    Place::Socket => Err(errno),
+                });
+            (Ok(()), answers.collect())
+        };
+        let mut netlink = Netlink::beside(Nft::new().with_program("/nowhere/nft"));
+        netlink.socket = Some(Box::new(Script::new(script)));
+        (netlink, batches)
+    }
+
+    #[derive(Clone, Copy)]
+    enum Place {
+        Batch,
+        Last,
+        Socket,
+    }
+
+    const FINE: Errno = Errno::UnknownErrno;
+
+    fn transaction() -> Transaction {
+        let mut transaction = Transaction::new(Name::fixed("nopal"));
+        transaction.add(Object::Table);
+        transaction.create(Object::Counter(Name::fixed("denied")));
+        transaction
+    }
+
+    #[test]
+    fn a_batch_of_another_generation_is_written_anew() {
+        let (mut netlink, batches) = kernel(|number| match number {
+            0..3 => vec![(Place::Batch, Errno::ERESTART)],
+            _ => vec![(Place::Last, FINE)],
+        });
+        netlink.apply(&transaction()).unwrap();
+        assert_eq!(batches.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn a_lost_answer_is_told_and_nothing_is_sent_again() {
+        let (mut netlink, batches) = kernel(|_| vec![(Place::Socket, Errno::ENOBUFS)]);
+        let error = netlink.apply(&transaction()).unwrap_err();
+        assert!(
+            matches!(error, ApplyError::OutcomeUnknown { .. }),
+            "{error}"
+        );
+        assert_eq!(batches.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_refused_command_is_named_with_the_reason() {
+        let (mut netlink, _) = kernel(|_| vec![(Place::Last, Errno::EEXIST)]);
+        let error = netlink.apply(&transaction()).unwrap_err();
+        let stderr = "create counter inet nopal denied: File exists (EEXIST): in other words";
+        assert_eq!(
+            error,
+            ApplyError::Refused {
+                stderr: stderr.to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn nft_steps_in_where_netlink_is_refused_and_it_is_said_once() {
+        for refusal in [
+            (Place::Batch, Errno::EPERM),
+            (Place::Batch, Errno::EOPNOTSUPP),
+            (Place::Last, Errno::EOPNOTSUPP),
+        ] {
+            let (mut netlink, _) = kernel(move |_| vec![refusal]);
+            let warnings = Warnings::default();
+            let error = tracing::subscriber::with_default(warnings.clone(), || {
+                netlink.apply(&transaction()).unwrap_err();
+                netlink.apply(&transaction()).unwrap_err()
+            });
+            assert!(matches!(error, ApplyError::NftMissing { .. }), "{error}");
+            assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn nft_steps_in_when_others_change_nftables_all_the_time() {
+        let (mut netlink, batches) = kernel(|_| vec![(Place::Batch, Errno::ERESTART)]);
+        let error = netlink.apply(&transaction()).unwrap_err();
+        assert!(matches!(error, ApplyError::NftMissing { .. }), "{error}");
+        assert_eq!(batches.load(Ordering::Relaxed), ATTEMPTS);
+    }
+
+    #[test]
+    fn an_empty_transaction_is_not_sent() {
+        let (mut netlink, batches) = kernel(|_| Vec::new());
+        netlink
+            .apply(&Transaction::new(Name::fixed("nopal")))
+            .unwrap();
+        assert_eq!(batches.load(Ordering::Relaxed), 0);
+    }
+
+    /// Counts what is logged.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+}
