@@ -18,6 +18,7 @@ use common::mutation::mutate;
 use common::netns::Netns;
 use common::pair::{DB, NODE, OBJECTS, WEB, build, in_each_family};
 use common::places::nodes;
+use common::ways::Way;
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
 use nft_backend::kernel::Kernel;
@@ -73,17 +74,19 @@ fn rules(ports: &[u16], pods: u8, also: Option<(&str, &str)>) -> Ruleset {
     render(&graph, NODE, &Config::default()).unwrap()
 }
 
-fn assert_in_force(kernel: &Nft, desired: &Ruleset, context: &str) {
+fn assert_in_force(kernel: &dyn Kernel, desired: &Ruleset, context: &str) {
     let in_force = kernel.list(&desired.table).unwrap().unwrap();
     assert_eq!(drift(desired, &in_force), [], "{context}");
     assert_eq!(in_force.digest(), Some(desired.digest()), "{context}");
 }
 
 /// Goes from state to state under traffic; after the first load each update must be of this kind.
-fn update_under_traffic(prefix: &str, states: &[Ruleset], updates: usize, kind: Update) {
-    let (lab, mut kernel) = build(prefix);
+fn update_under_traffic(way: Way, prefix: &str, states: &[Ruleset], updates: usize, kind: Update) {
+    let (lab, nft) = build(prefix);
+    let mut kernel = way.kernel(nft);
+    let kernel = kernel.as_mut();
     let mut live = Live::new(Config::default());
-    live.update(&mut kernel, &states[0]).unwrap();
+    live.update(kernel, &states[0]).unwrap();
     let ends = in_each_family(WEB, DB);
     let open = |(from, to)| Connection::open(&lab, from, to, 5432, LONG).unwrap();
     let mut standing = ends.map(open);
@@ -94,11 +97,7 @@ fn update_under_traffic(prefix: &str, states: &[Ruleset], updates: usize, kind: 
         .collect();
     let traffic = Traffic::start(&lab, &streams, RATE).unwrap();
     for (number, state) in (1..=updates).zip(states.iter().cycle().skip(1)) {
-        assert_eq!(
-            live.update(&mut kernel, state).unwrap(),
-            kind,
-            "update {number}"
-        );
+        assert_eq!(live.update(kernel, state).unwrap(), kind, "update {number}");
         for connection in &mut standing {
             assert!(
                 connection.exchange(LONG) && connection.push(LONG),
@@ -106,11 +105,11 @@ fn update_under_traffic(prefix: &str, states: &[Ruleset], updates: usize, kind: 
             );
         }
         if number % 100 == 0 {
-            assert_in_force(&kernel, state, &format!("update {number}"));
+            assert_in_force(kernel, state, &format!("update {number}"));
         }
     }
     for (stream, Counted { sent, received }) in streams.iter().zip(traffic.stop()) {
-        println!("{updates} updates, {stream:?}: {received} of {sent} arrived");
+        println!("{way:?}: {updates} updates, {stream:?}: {received} of {sent} arrived");
         assert!(sent > 0);
         let wanted = if stream.port == ALLOWED { sent } else { 0 };
         assert_eq!(received, wanted, "{stream:?}");
@@ -118,7 +117,7 @@ fn update_under_traffic(prefix: &str, states: &[Ruleset], updates: usize, kind: 
 }
 
 #[test]
-fn a_thousand_changes_of_elements_lose_and_leak_nothing() {
+fn a_thousand_changes_of_elements_each_way_lose_and_leak_nothing() {
     let states = [
         rules(&[], 0, None),
         rules(&[5433], 0, None),
@@ -127,15 +126,17 @@ fn a_thousand_changes_of_elements_lose_and_leak_nothing() {
         rules(&[5435, 7], 1, None),
     ];
     thread::scope(|scope| {
-        for _ in 0..2 {
-            let update = || update_under_traffic("nopal-elem", &states, 500, Update::Increment);
-            scope.spawn(update);
+        for way in Way::ALL {
+            let states = &states;
+            scope.spawn(move || {
+                update_under_traffic(way, "nopal-elem", states, 1000, Update::Increment);
+            });
         }
     });
 }
 
 #[test]
-fn two_hundred_changes_of_structure_lose_and_leak_nothing() {
+fn two_hundred_changes_of_structure_each_way_lose_and_leak_nothing() {
     let block = "ingress: [{from: [{ipBlock: {cidr: 10.7.0.0/16}}], ports: [{port: 1}]}]";
     let both = "ingress: [{ports: [{port: 9}]}], egress: [{}], policyTypes: [Ingress, Egress]";
     let moving = [
@@ -143,7 +144,9 @@ fn two_hundred_changes_of_structure_lose_and_leak_nothing() {
         rules(&[], 0, Some(("block", block))),
         rules(&[], 1, Some(("both", both))),
     ];
-    update_under_traffic("nopal-move", &moving, 100, Update::Increment);
+    for way in Way::ALL {
+        update_under_traffic(way, "nopal-move", &moving, 100, Update::Increment);
+    }
     let other = |ports: &str| {
         format!("ingress: [{{from: [{{ipBlock: {{cidr: 10.7.0.0/16}}}}], ports: [{ports}]}}]")
     };
@@ -156,7 +159,9 @@ fn two_hundred_changes_of_structure_lose_and_leak_nothing() {
             Some(("also", &other("{port: 2, endPort: 99}, {protocol: SCTP}"))),
         ),
     ];
-    update_under_traffic("nopal-switch", &switching, 100, Update::Switch);
+    for way in Way::ALL {
+        update_under_traffic(way, "nopal-switch", &switching, 100, Update::Switch);
+    }
 }
 
 #[test]
@@ -190,19 +195,22 @@ fn the_kernel_takes_the_increments_of_random_clusters() {
     let mut made = [0; 3];
     for seed in 0..6 {
         let (netns, mut rng) = (Netns::new(), Rng::new(seed));
-        let mut kernel = Nft::new().in_namespace(netns.path());
+        let way = Way::ALL[usize::from(seed % 2 == 0)];
+        let mut kernel = way.kernel(Nft::new().in_namespace(netns.path()));
+        let kernel = kernel.as_mut();
         let mut live = Live::new(Config::default());
         let mut objects = random_cluster(seed, Size::MEDIUM);
         let node = nodes(&objects.cluster()).pop_first().unwrap();
         for change in 0..25 {
             let graph = RuleGraph::compile(&objects.cluster());
             let desired = render(&graph, &node, &Config::default()).unwrap();
-            match live.update(&mut kernel, &desired).unwrap() {
+            match live.update(kernel, &desired).unwrap() {
                 Update::Increment => made[0] += 1,
                 Update::Switch => made[1] += 1,
                 Update::Load | Update::Nothing => made[2] += 1,
             }
-            assert_in_force(&kernel, &desired, &format!("seed {seed}, change {change}"));
+            let context = format!("{way:?}, seed {seed}, change {change}");
+            assert_in_force(kernel, &desired, &context);
             objects = mutate(&objects, &mut rng, change);
         }
     }
@@ -213,13 +221,16 @@ fn the_kernel_takes_the_increments_of_random_clusters() {
 
 #[test]
 fn a_table_that_somebody_deleted_is_loaded_again() {
-    let netns = Netns::new();
-    let mut kernel = Nft::new().in_namespace(netns.path());
-    let mut live = Live::new(Config::default());
-    let (first, second) = (rules(&[], 0, None), rules(&[1], 0, None));
-    live.update(&mut kernel, &first).unwrap();
-    netns.run(&["nft", "delete", "table", "inet", "nopal"]);
-    live.update(&mut kernel, &second).unwrap_err();
-    assert_eq!(live.update(&mut kernel, &second).unwrap(), Update::Load);
-    assert_in_force(&kernel, &second, "after the second update");
+    for way in Way::ALL {
+        let netns = Netns::new();
+        let mut kernel = way.kernel(Nft::new().in_namespace(netns.path()));
+        let kernel = kernel.as_mut();
+        let mut live = Live::new(Config::default());
+        let (first, second) = (rules(&[], 0, None), rules(&[1], 0, None));
+        live.update(kernel, &first).unwrap();
+        netns.run(&["nft", "delete", "table", "inet", "nopal"]);
+        live.update(kernel, &second).unwrap_err();
+        assert_eq!(live.update(kernel, &second).unwrap(), Update::Load);
+        assert_in_force(kernel, &second, "after the second update");
+    }
 }

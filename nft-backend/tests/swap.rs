@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::pair::{DB, WEB, build, in_each_family, rules};
+use common::ways::Way;
 use common::wire::put_in_force;
 use nft_backend::config::Config;
 use nft_backend::generation::MarkBits;
@@ -44,19 +45,30 @@ const LABS: u32 = 4;
 const RATE: u32 = 40_000;
 
 #[test]
-fn a_thousand_swaps_lose_and_leak_nothing() {
+fn a_thousand_swaps_by_nft_lose_and_leak_nothing() {
+    swap_in_labs(Way::Nft);
+}
+
+#[test]
+fn a_thousand_swaps_by_netlink_lose_and_leak_nothing() {
+    swap_in_labs(Way::Netlink);
+}
+
+fn swap_in_labs(way: Way) {
     thread::scope(|scope| {
         for _ in 0..LABS {
-            scope.spawn(|| swap_under_traffic(SWAPS / LABS, RATE / LABS));
+            scope.spawn(|| swap_under_traffic(way, SWAPS / LABS, RATE / LABS));
         }
     });
 }
 
-fn swap_under_traffic(swaps: u32, rate: u32) {
-    let (lab, mut kernel) = build("nopal-swap");
+fn swap_under_traffic(way: Way, swaps: u32, rate: u32) {
+    let (lab, nft) = build("nopal-swap");
+    let mut kernel = way.kernel(nft);
+    let kernel = kernel.as_mut();
     let config = Config::default();
     let states = [FIRST, SECOND].map(|spec| rules(spec, &config));
-    put_in_force(&mut kernel, &states[0], &config);
+    put_in_force(kernel, &states[0], &config);
     let ends = in_each_family(WEB, DB);
     let mut standing = ends.map(|ends| open(&lab, ends, 5432).unwrap());
     let stream = |(from, to), port| Stream { from, to, port };
@@ -66,7 +78,7 @@ fn swap_under_traffic(swaps: u32, rate: u32) {
         .collect();
     let traffic = Traffic::start(&lab, &streams, rate).unwrap();
     for (swap, state) in (1..=swaps).zip(states.iter().cycle().skip(1)) {
-        put_in_force(&mut kernel, state, &config);
+        put_in_force(kernel, state, &config);
         for connection in &mut standing {
             assert!(
                 connection.exchange(LONG) && connection.push(LONG),
@@ -75,7 +87,7 @@ fn swap_under_traffic(swaps: u32, rate: u32) {
         }
     }
     for (stream, Counted { sent, received }) in streams.iter().zip(traffic.stop()) {
-        println!("{swaps} swaps, {stream:?}: {received} of {sent} arrived");
+        println!("{way:?}: {swaps} swaps, {stream:?}: {received} of {sent} arrived");
         match stream.port {
             ALLOWED => assert_eq!(received, sent, "lost"),
             DENIED => assert_eq!(received, 0, "leaked"),
