@@ -1,27 +1,19 @@
 //! Measures a full load of 100,000 elements, 400 chains and 600 sets in a network namespace:
 //! `full_load NAMESPACE` prints how long each step takes, through JSON and through text.
 
-use std::collections::BTreeSet;
+mod measured;
+
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nft_backend::class::{Class, Classes, Dispatch, Grant, Ports};
 use nft_backend::config::Config;
-use nft_backend::element::{PeerPorts, ProtocolPorts};
 use nft_backend::kernel::Kernel;
 use nft_backend::layout::lay_out;
 use nft_backend::load::{StandingFlows, load, plan};
-use nft_backend::names::Label;
 use nft_backend::nft::Nft;
 use nft_backend::transaction::{Target, Transaction};
-use nft_backend::value::{AddressRange, PortRange, Protocol};
 
-/// Two hundred classes with three sets each make 600 sets and, with their reversed ones, 400 chains.
-const CLASSES: u32 = 200;
-const PEERS: u32 = 498;
-const PODS: u32 = 250;
 const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .ok_or("usage: full_load NAMESPACE")?;
     let config = Config::for_table("nopal_measured")?;
-    let classes = classes()?;
+    let classes = measured::classes()?;
     let start = Instant::now();
     let ruleset = lay_out(&config, &classes)?;
     let laid_out = start.elapsed();
@@ -107,60 +99,4 @@ fn run_text(namespace: &str, text: &str) -> Result<(), Box<dyn std::error::Error
     } else {
         Err("nft refused the text".into())
     }
-}
-
-fn classes() -> Result<Classes, Box<dyn std::error::Error>> {
-    let mut classes = Classes::default();
-    for number in 0..CLASSES {
-        let peer = |index: u32| {
-            AddressRange::single(Ipv4Addr::from_bits(0x0a00_0000 + number * PEERS + index).into())
-        };
-        let (protocol, ports) = (Protocol::Tcp, PortRange::single(8080));
-        let peers: BTreeSet<PeerPorts> = (0..PEERS)
-            .map(|index| PeerPorts {
-                peer: peer(index),
-                protocol,
-                ports,
-            })
-            .collect();
-        let wide = PortRange::new(30000, 30010).ok_or("a range is written the wrong way round")?;
-        let block = AddressRange::prefix(Ipv4Addr::new(192, 168, 0, 0).into(), 16);
-        let block = PeerPorts {
-            peer: block.ok_or("no such prefix")?,
-            protocol,
-            ports: wide,
-        };
-        let dns = ProtocolPorts {
-            protocol: Protocol::Udp,
-            ports: PortRange::single(53),
-        };
-        let grants = vec![
-            Grant::PeerPorts(peers),
-            Grant::PeerPorts(BTreeSet::from([block])),
-            Grant::Everyone(Ports::Only(BTreeSet::from([dns]))),
-        ];
-        classes.ingress.insert(
-            label(number)?,
-            Class {
-                grants,
-                comment: Vec::new(),
-            },
-        );
-    }
-    for pod in 0..PODS {
-        let address = Ipv4Addr::from_bits(0x0b00_0000 + pod).into();
-        let ingress = Some(label(pod % CLASSES)?);
-        classes.pods.insert(
-            address,
-            Dispatch {
-                ingress,
-                egress: None,
-            },
-        );
-    }
-    Ok(classes)
-}
-
-fn label(number: u32) -> Result<Label, Box<dyn std::error::Error>> {
-    Ok(Label::new(&format!("c{number}"))?)
 }
