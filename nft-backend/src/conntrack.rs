@@ -4,14 +4,11 @@
 //! supported"), and `-D` would take the address translation of Service flows away. By netlink the
 //! kernel changes the bits of a mask alone, so those of other programs stay as they are.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
@@ -21,6 +18,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::generation::MarkBits;
 use crate::kernel::ApplyError;
+use crate::namespace::in_namespace;
 use crate::netlink::{Message, messages};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`; without `NLM_F_CREATE` it changes an entry.
@@ -39,7 +37,7 @@ const PATIENCE_SECONDS: i64 = 10;
 
 /// Sets these bits to zero in the mark of every entry of the namespace.
 pub(crate) fn clear_marks(namespace: Option<&Path>, bits: MarkBits) -> Result<(), ApplyError> {
-    let cleared = open(namespace).and_then(|socket| {
+    let cleared = in_namespace(namespace, connected_socket).and_then(|socket| {
         let marked = marked_entries(&socket, bits)?;
         marked
             .chunks(BATCH)
@@ -61,22 +59,6 @@ struct Entry {
     family: u8,
     tuple: Vec<u8>,
     zone: Option<Vec<u8>>,
-}
-
-/// A netlink socket of the namespace. A namespace belongs to a thread, so one thread enters it and
-/// ends; the socket stays in it.
-fn open(namespace: Option<&Path>) -> io::Result<OwnedFd> {
-    let Some(path) = namespace else {
-        return connected_socket();
-    };
-    let file = File::open(path)?;
-    let opening = thread::spawn(move || {
-        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        connected_socket()
-    });
-    opening
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the opening thread panicked")))
 }
 
 fn connected_socket() -> io::Result<OwnedFd> {

@@ -1,5 +1,6 @@
 //! The kernel behind the `nft` program: the only place that starts a process.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const NFT: &str = "nft";
 const NSENTER: &str = "nsenter";
 /// Where `ip netns` mounts the namespaces that it gives names to.
 const NAMED_NAMESPACES: &str = "/run/netns";
+/// Nobody may ask who sent what, so not all of them are kept; a forgotten one counts as somebody else.
+const SENDERS: usize = 64;
 /// How a shell and nsenter end when there is no such program.
 const NOT_FOUND: i32 = 127;
 
@@ -30,6 +33,7 @@ pub struct Nft {
     program: PathBuf,
     namespace: Option<PathBuf>,
     limit: Duration,
+    senders: VecDeque<u32>,
 }
 
 impl Default for Nft {
@@ -45,6 +49,7 @@ impl Nft {
             program: PathBuf::from(NFT),
             namespace: None,
             limit: LIMIT,
+            senders: VecDeque::new(),
         }
     }
 
@@ -63,6 +68,11 @@ impl Nft {
             namespace: Some(path),
             ..self
         }
+    }
+
+    /// The path of the namespace; `None` is the one that this program runs in.
+    pub(crate) fn namespace(&self) -> Option<&Path> {
+        self.namespace.as_deref()
     }
 
     /// Another program in place of `nft` from the search path.
@@ -181,8 +191,12 @@ fn is_nothing_there(error: &ApplyError) -> bool {
 
 impl Kernel for Nft {
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-        self.run(&["-j", "-f", "-"], &transaction.to_json())
-            .map(|_| ())
+        let finished = self.run(&["-j", "-f", "-"], &transaction.to_json())?;
+        if self.senders.len() == SENDERS {
+            self.senders.pop_front();
+        }
+        self.senders.push_back(finished.pid);
+        Ok(())
     }
 
     /// The kernel carries the transaction out and takes it back, so it costs as much as applying.
@@ -201,5 +215,10 @@ impl Kernel for Nft {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         conntrack::clear_marks(self.namespace.as_deref(), bits)
+    }
+
+    /// The kernel gives the first netlink socket of a process the number of the process as its port.
+    fn take_senders(&mut self) -> Vec<u32> {
+        self.senders.drain(..).collect()
     }
 }
