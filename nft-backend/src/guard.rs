@@ -60,6 +60,8 @@ pub enum Handled {
     Quiet,
     /// It was compared, and is as it should be.
     Intact,
+    /// Nobody else changed it; an update that had failed before is made now.
+    Updated(Update),
     /// It was changed, and is as it should be again.
     Repaired(Repair),
     /// Somebody changes it faster than repairs are made; the next one will be made then.
@@ -148,7 +150,10 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
         };
         let handled = self.settle(&suspicion, &desired, now);
         self.desired = Some(desired);
-        if !matches!(handled, Ok(Handled::Intact | Handled::Repaired(_))) {
+        if !matches!(
+            handled,
+            Ok(Handled::Intact | Handled::Updated(_) | Handled::Repaired(_))
+        ) {
             self.suspicion = Some(suspicion);
         }
         self.listen()?;
@@ -166,7 +171,7 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
             let until = match handled {
                 Handled::Quiet => end,
                 Handled::Postponed { until } => until.min(end),
-                Handled::Intact | Handled::Repaired(_) => return Ok(handled),
+                Handled::Intact | Handled::Updated(_) | Handled::Repaired(_) => return Ok(handled),
             };
             let now = Instant::now();
             if now >= end {
@@ -242,12 +247,18 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
             self.say_that_it_is_fought(suspicion);
             return Ok(Handled::Postponed { until });
         }
+        let mut is_intact = false;
         if suspicion.needs_load {
             self.live.forget();
-        } else if self.compare().map_err(GuardError::Compare)? {
-            return Ok(Handled::Intact);
+        } else {
+            is_intact = self.compare().map_err(GuardError::Compare)?;
         }
         let update = self.put_back(desired)?;
+        match (is_intact, update) {
+            (true, Update::Nothing) => return Ok(Handled::Intact),
+            (true, update) => return Ok(Handled::Updated(update)),
+            (false, _) => {}
+        }
         self.repairs += 1;
         let changes = told(&suspicion.commits);
         let (table, repairs) = (&self.table, self.repairs);

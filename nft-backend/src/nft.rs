@@ -115,6 +115,11 @@ impl Nft {
         }
     }
 
+    /// Tells whether this text would be carried out, and changes nothing.
+    pub(crate) fn check_text(&self, text: &str) -> Result<(), ApplyError> {
+        self.run(&["-c", "-f", "-"], text.as_bytes()).map(|_| ())
+    }
+
     /// Runs nft with these arguments and this input.
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
         let (program, arguments) = self.command_line(arguments)?;
