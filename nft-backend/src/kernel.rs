@@ -82,6 +82,9 @@ pub enum ApplyError {
         /// The time it had.
         limit: Duration,
     },
+    /// Somebody killed nft. The transaction may be in force or not; list to see.
+    #[error("nft was killed by somebody; list the table to see what is in force")]
+    Killed,
     /// nft printed what we do not understand.
     #[error("the answer of nft was not understood: {reason}")]
     NotUnderstood {

@@ -176,6 +176,9 @@ impl Nft {
 
     fn explain_failure(&self, finished: &Finished) -> ApplyError {
         let stderr = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        if finished.code.is_none() {
+            return ApplyError::Killed;
+        }
         if finished.code == Some(NOT_FOUND) && self.namespace.is_some() {
             return ApplyError::NftMissing {
                 program: self.program.clone(),
