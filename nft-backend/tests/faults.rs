@@ -129,8 +129,8 @@ fn whatever_happens_to_nft_the_table_is_never_half_open() {
                 if is_load {
                     live.forget();
                 }
-                let faulty = Faulty::new();
-                let mut broken = faulty.kernel(&kernel, number, fault).with_limit(LIMIT);
+                let stand_in = Faulty::new();
+                let mut broken = stand_in.kernel(&kernel, number, fault).with_limit(LIMIT);
                 let context = format!("{name}, a load: {is_load}, transaction {number}");
                 let error = match live.update(&mut broken, &new) {
                     Ok(_) => break,
@@ -166,8 +166,8 @@ fn a_first_load_that_fails_leaves_nothing_that_stops_the_next() {
     for number in 1..=2 {
         let netns = Netns::new();
         let kernel = Nft::new().in_namespace(netns.path());
-        let (faulty, desired) = (Faulty::new(), allowing(&[BOTH]));
-        let mut broken = faulty.kernel(&kernel, number, "kill -9 $$");
+        let (stand_in, desired) = (Faulty::new(), allowing(&[BOTH]));
+        let mut broken = stand_in.kernel(&kernel, number, "kill -9 $$");
         let mut live = Live::new(Config::default());
         live.update(&mut broken, &desired).unwrap_err();
         assert_eq!(
@@ -192,10 +192,10 @@ fn a_listing_that_is_cut_or_not_understood_changes_nothing() {
         "echo '{}'",
         "true",
     ] {
-        let faulty = Faulty::new();
+        let stand_in = Faulty::new();
         let script =
             format!("#!/bin/sh\ncase \"$*\" in *list*) {answer};; *) exec nft \"$@\";; esac\n");
-        let mut broken = faulty.write(&kernel, &script);
+        let mut broken = stand_in.write(&kernel, &script);
         live.forget();
         match live.update(&mut broken, &new) {
             Err(UpdateError::Load(LoadError::Step { source, .. })) => {

@@ -24,6 +24,7 @@ use nft_backend::drift::drift;
 use nft_backend::guard::{Guard, Handled, Repair};
 use nft_backend::kernel::Kernel;
 use nft_backend::live::Update;
+use nft_backend::names::Name;
 use nft_backend::nft::Nft;
 use nft_backend::notifications::Notifications;
 use nft_backend::pace::INTERVAL;
@@ -85,7 +86,7 @@ fn name_of(kernel: &Nft, beginning: &str, part: &str) -> String {
         .chain(in_force.sets.keys())
         .chain(in_force.maps.keys());
     let mut found = names
-        .map(|name| name.as_str())
+        .map(Name::as_str)
         .filter(|name| name.starts_with(beginning) && name.contains(part));
     found
         .next()
@@ -310,7 +311,7 @@ fn a_flushed_ruleset_is_closed_again_under_traffic() {
         port: DENIED,
     };
     let traffic = Traffic::start(&lab, &[denied], RATE).unwrap();
-    for _ in 0..5 {
+    for _ in 0..FLUSHES {
         nft(node, "flush ruleset");
         let (_, repair) = watch.next("flush ruleset");
         assert!(
@@ -319,10 +320,12 @@ fn a_flushed_ruleset_is_closed_again_under_traffic() {
                 .contains("table nopal deleted"),
             "{repair:?}"
         );
+        thread::sleep(Duration::from_millis(300));
     }
     let [leaked] = traffic.stop()[..] else {
         panic!("one stream")
     };
+    assert!(leaked.received < leaked.sent, "{leaked:?}");
     let after = Traffic::start(&lab, &[denied], RATE).unwrap();
     thread::sleep(Duration::from_millis(500));
     let [closed] = after.stop()[..] else {
