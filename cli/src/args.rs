@@ -295,6 +295,9 @@ pub struct Flush {
     /// Where to take it away.
     #[command(flatten)]
     pub place: Place,
+    /// Also a table of this name that somebody else made.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Whose kernel tables are meant.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nft_backend::config::Config;
+use nft_backend::lock::Lock;
+use nft_backend::nft::Nft;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -228,6 +231,21 @@ fn rules_are_checked_applied_looked_at_and_taken_away() {
     assert_eq!(drifted.code, 1);
     let state: Value = serde_json::from_str(&drifted.stdout).unwrap();
     assert_eq!(state["inForce"]["epoch"], 2);
+    assert_eq!(state["nft"].as_str().unwrap().split('.').count(), 3);
+    let features = state["features"].as_array().unwrap();
+    let needed = features.iter().filter(|feature| feature["needed"] == true);
+    assert!(
+        needed.clone().count() > 5 && needed.clone().all(|feature| feature["available"] == true)
+    );
+    let release = run("uname", &["-r"]);
+    assert_eq!(state["kernel"], release.trim_end());
+    assert!(
+        status
+            .stdout
+            .contains(&format!("kernel {}, nft ", release.trim_end())),
+        "{}",
+        status.stdout
+    );
     assert_eq!(state["inForce"]["denied"]["packets"], 0);
     assert_eq!(state["drift"].as_array().unwrap().len(), 1);
     assert_eq!(call("status", &[]).code, 0);
@@ -302,4 +320,80 @@ fn a_namespace_that_is_not_there_is_named() {
             answer.stderr
         );
     }
+}
+
+#[test]
+fn a_table_of_our_name_that_is_somebody_elses_is_left_alone() {
+    let (_folder, shop) = shop();
+    let netns = Netns::new();
+    netns.nft(&[
+        "table inet nopal { set blocked { type ipv4_addr; elements = { 203.0.113.9 }; }; }",
+    ]);
+    let before = netns.nft(&["list", "ruleset"]);
+    let at = ["--netns", &netns.0];
+    let node = [shop.as_str(), "--node", "node-a"];
+    for (command, way_out) in [
+        (
+            &[&["apply"], &node[..], &at].concat(),
+            "`nopal flush --force`",
+        ),
+        (
+            &[&["apply", "--check"], &node[..], &at].concat(),
+            "`nopal flush --force`",
+        ),
+        (&[&["flush"], &at[..]].concat(), "--force takes it away"),
+    ] {
+        let answer = nopal(command);
+        assert_eq!(
+            (answer.code, answer.stdout.as_str()),
+            (2, ""),
+            "{command:?}"
+        );
+        let found = "error: the table inet nopal is not one of nopal's: it has set blocked";
+        assert!(
+            answer.stderr.starts_with(found) && answer.stderr.contains(way_out),
+            "{}",
+            answer.stderr
+        );
+        assert_eq!(netns.nft(&["list", "ruleset"]), before);
+    }
+    assert_eq!(nopal(&[&["flush", "--force"], &at[..]].concat()).code, 0);
+    assert_eq!(nopal(&[&["apply"], &node[..], &at].concat()).code, 0);
+}
+
+#[test]
+fn while_somebody_is_at_work_on_the_table_it_is_not_changed() {
+    let (_folder, shop) = shop();
+    let netns = Netns::new();
+    let at = ["--netns", &netns.0];
+    let node = [shop.as_str(), "--node", "node-a"];
+    let apply = [&["apply"], &node[..], &at].concat();
+    let flush = [&["flush"], &at[..]].concat();
+    assert_eq!(nopal(&apply).code, 0);
+    let before = netns.nft(&["list", "ruleset"]);
+    let lock = Lock::take(&Nft::new().in_namespace(&netns.0), &Config::default().table).unwrap();
+    let own = format!("process {} (", std::process::id());
+    for command in [&apply, &flush] {
+        let answer = nopal(command);
+        assert_eq!(
+            (answer.code, answer.stdout.as_str()),
+            (2, ""),
+            "{command:?}"
+        );
+        assert!(
+            answer.stderr.contains(&own)
+                && answer.stderr.contains("is at work on the table inet nopal"),
+            "{}",
+            answer.stderr
+        );
+        assert_eq!(netns.nft(&["list", "ruleset"]), before);
+    }
+    for command in [
+        [&["apply", "--check"], &node[..], &at].concat(),
+        [&["status"], &at[..]].concat(),
+    ] {
+        assert_eq!(nopal(&command).code, 0, "{command:?} only looks");
+    }
+    drop(lock);
+    assert_eq!(nopal(&flush).code, 0);
 }

@@ -18,7 +18,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::generation::MarkBits;
 use crate::kernel::ApplyError;
-use crate::netlink::{Message, in_namespace, messages};
+use crate::namespace::in_namespace;
+use crate::netlink::{Message, messages};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`; without `NLM_F_CREATE` it changes an entry.
 const CHANGE: u16 = 0x0100;

@@ -202,6 +202,15 @@ impl Found {
                     .map(|(hook, priority)| (hook.as_str(), *priority)),
             ),
         );
+        let policy = |drops| {
+            if drops {
+                "policy drop"
+            } else {
+                "policy accept"
+            }
+            .to_owned()
+        };
+        self.different(object, policy(false), policy(listed.drops));
         let rules = |count: usize| format!("{count} rules");
         self.different(object, rules(chain.rules.len()), rules(listed.rules.len()));
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
+use crate::names::{BASE, DENIED, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Digest, Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -58,6 +58,8 @@ pub struct ListedMap {
 pub struct ListedChain {
     /// For a base chain, its hook and priority.
     pub hook: Option<(String, i32)>,
+    /// For a base chain, whether packets that fall off its end are dropped; those of ours never are.
+    pub drops: bool,
     /// The comment of each rule.
     pub rules: Vec<Option<String>>,
 }
@@ -137,6 +139,27 @@ impl InForce {
             .max()
     }
 
+    /// What shows that somebody else made this table; `None` when it is ours.
+    ///
+    /// A load leaves its epoch in it, which makes it ours whatever others have put into it later. Without, it is
+    /// ours when everything in it has a name of ours: it was left by a first load that failed half-way, or somebody
+    /// flushed its rules; or when there is nothing in it that anybody could miss.
+    pub fn foreign(&self) -> Option<String> {
+        if self.epoch().is_some() {
+            return None;
+        }
+        let is_foreign = |name: &&Name| name.epoch().is_none() && name.as_str() != BASE;
+        let told = |kind: &str, name: Option<&Name>| name.map(|name| format!("{kind} {name}"));
+        told("chain", self.chains.keys().find(is_foreign))
+            .or_else(|| told("set", self.sets.keys().find(is_foreign)))
+            .or_else(|| told("map", self.maps.keys().find(is_foreign)))
+            .or_else(|| self.others.first().cloned())
+            .or_else(|| {
+                let mut counters = self.counters.iter();
+                told("counter", counters.find(|name| name.as_str() != DENIED))
+            })
+    }
+
     /// What a kernel would tell of this ruleset.
     pub(crate) fn of(ruleset: &Ruleset) -> Self {
         let types = |key: Key| key.types().iter().map(ToString::to_string).collect();
@@ -170,7 +193,14 @@ impl InForce {
                 .iter()
                 .map(|rule| rule.comment.clone())
                 .collect();
-            (name.clone(), ListedChain { hook, rules })
+            (
+                name.clone(),
+                ListedChain {
+                    hook,
+                    drops: false,
+                    rules,
+                },
+            )
         });
         Self {
             counters: ruleset.counters.clone(),

@@ -30,6 +30,13 @@ pub trait Kernel {
     /// Sets these bits to zero in the mark of every conntrack entry.
     /// [`generation`](crate::generation) says when that is needed.
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError>;
+
+    /// The netlink ports that sent the transactions which were carried out since the last call, one for
+    /// each, so that a [`guard`](mod@crate::guard) tells them from what others do. A kernel that does
+    /// not know has every change taken for somebody else's, which costs a comparison.
+    fn take_senders(&mut self) -> Vec<u32> {
+        Vec::new()
+    }
 }
 
 /// Why the kernel did not do what it was asked for.
@@ -81,6 +88,9 @@ pub enum ApplyError {
         /// What became of it.
         reason: String,
     },
+    /// Somebody killed nft. The transaction may be in force or not; list to see.
+    #[error("nft was killed by somebody; list the table to see what is in force")]
+    Killed,
     /// nft printed what we do not understand.
     #[error("the answer of nft was not understood: {reason}")]
     NotUnderstood {

@@ -52,7 +52,14 @@ fn add(in_force: &mut InForce, object: &Json) -> Option<()> {
     let (kind, body) = object.as_object()?.iter().next()?;
     let text = |member: &str| body[member].as_str();
     match kind.as_str() {
-        "metainfo" | "table" => {}
+        "metainfo" => {}
+        // Ours has none. nft 1.0.6 writes the table's name in the place of the flag (`dormant`, under which
+        // no rule is in force), so all that can be told is that there is one.
+        "table" => {
+            if !body["flags"].is_null() {
+                in_force.others.insert("flag of the table".to_owned());
+            }
+        }
         "counter" => {
             in_force.counters.insert(Name::listed(text("name")?));
         }
@@ -64,11 +71,12 @@ fn add(in_force: &mut InForce, object: &Json) -> Option<()> {
         }
         "chain" => {
             let hook = text("hook").map(|hook| (hook.to_owned(), priority(&body["prio"])));
-            in_force
+            let chain: &mut ListedChain = in_force
                 .chains
                 .entry(Name::listed(text("name")?))
-                .or_default()
-                .hook = hook;
+                .or_default();
+            chain.hook = hook;
+            chain.drops = text("policy") == Some("drop");
         }
         "rule" => {
             let chain: &mut ListedChain = in_force

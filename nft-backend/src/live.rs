@@ -68,6 +68,11 @@ impl Live {
         self.contents = None;
     }
 
+    /// Takes this for what is in force, under the names that it has in the kernel.
+    pub(crate) fn assume(&mut self, contents: Ruleset) {
+        self.contents = Some(contents);
+    }
+
     /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::layout::set_generation;
 use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Chain, Ruleset};
 use crate::statement::Rule;
-use crate::transaction::{Object, Target, Transaction};
+use crate::transaction::{Command, Object, Target, Transaction};
 
 /// What a load does about flows that were accepted before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,17 @@ pub struct Loaded {
 /// Why a load did not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
+    /// Somebody else has made a table of our name. It is never taken over: all in it would go.
+    #[error(
+        "the table inet {table} is not one of nopal's: it has {found}; if nobody needs it, take it away \
+         with `nopal flush --force`, otherwise give it another name"
+    )]
+    NotOurs {
+        /// The table.
+        table: Name,
+        /// Some of what was found in it.
+        found: String,
+    },
     /// A base chain cannot be moved, and making another in its place would leave a gap.
     #[error(
         "the base chain in force is at {found}, not at forward with priority {desired}; \
@@ -171,6 +182,10 @@ pub fn plan(
 ) -> Result<Load, LoadError> {
     let empty = InForce::default();
     let in_force = in_force.unwrap_or(&empty);
+    if let Some(found) = in_force.foreign() {
+        let table = config.table.clone();
+        return Err(LoadError::NotOurs { table, found });
+    }
     let has_base = has_base(config, in_force)?;
     let epoch = in_force.newest_epoch().map_or(Epoch::FIRST, Epoch::next);
     let digest = desired.digest();
@@ -193,12 +208,19 @@ pub fn plan(
     let delete = delete(&contents, in_force);
     let create = create(contents.clone());
     contents.chains.insert(Name::fixed(BASE), base.clone());
+    let mut switch = switch(&config.table, base.clone(), has_base);
+    if drops(in_force) {
+        // Adding a chain that is there gives it the policy accept again.
+        let (name, priority) = (Name::fixed(BASE), base.priority);
+        let policy = Command::Add(Object::Chain { name, priority });
+        switch.commands.insert(0, policy);
+    }
     Ok(Load {
         epoch,
         generation: next.map(|(_, generation, _)| generation),
         clear_marks: next.and_then(|(bits, _, clear)| clear.then_some(bits)),
         create,
-        switch: switch(&config.table, base, has_base),
+        switch,
         delete,
         contents,
     })
@@ -251,6 +273,12 @@ fn has_base(config: &Config, in_force: &InForce) -> Result<bool, LoadError> {
             })
         }
     }
+}
+
+/// Whether somebody gave the base chain the policy drop.
+fn drops(in_force: &InForce) -> bool {
+    let base = in_force.chains.get(&Name::fixed(BASE));
+    base.is_some_and(|base| base.drops)
 }
 
 pub(crate) fn comment(rule: Option<&mut Rule>, text: &str) {

@@ -11,6 +11,7 @@ use crate::kernel::{ApplyError, Kernel, NftVersion};
 use crate::listing;
 use crate::names::{DENIED, Name};
 use crate::process::{self, Finished, ProcessError};
+use crate::senders::Senders;
 use crate::transaction::Transaction;
 
 /// A hundred times what a full load of 100,000 elements takes on a slow machine; nft waits for
@@ -30,6 +31,7 @@ pub struct Nft {
     program: PathBuf,
     namespace: Option<PathBuf>,
     limit: Duration,
+    senders: Senders,
 }
 
 impl Default for Nft {
@@ -45,6 +47,7 @@ impl Nft {
             program: PathBuf::from(NFT),
             namespace: None,
             limit: LIMIT,
+            senders: Senders::default(),
         }
     }
 
@@ -65,6 +68,11 @@ impl Nft {
         }
     }
 
+    /// The path of the namespace; `None` is the one that this program runs in.
+    pub(crate) fn namespace(&self) -> Option<&Path> {
+        self.namespace.as_deref()
+    }
+
     /// Another program in place of `nft` from the search path.
     #[must_use]
     pub fn with_program(self, program: impl Into<PathBuf>) -> Self {
@@ -78,11 +86,6 @@ impl Nft {
     #[must_use]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
-    }
-
-    /// Where the namespace is, if it is not the one that this program runs in.
-    pub(crate) fn namespace(&self) -> Option<&Path> {
-        self.namespace.as_deref()
     }
 
     /// The version of the program, which must be new enough.
@@ -108,6 +111,11 @@ impl Nft {
             Err(error) if is_nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells whether this text would be carried out, and changes nothing.
+    pub(crate) fn check_text(&self, text: &str) -> Result<(), ApplyError> {
+        self.run(&["-c", "-f", "-"], text.as_bytes()).map(|_| ())
     }
 
     /// Runs nft with these arguments and this input.
@@ -166,6 +174,9 @@ impl Nft {
 
     fn explain_failure(&self, finished: &Finished) -> ApplyError {
         let stderr = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        if finished.code.is_none() {
+            return ApplyError::Killed;
+        }
         if finished.code == Some(NOT_FOUND) && self.namespace.is_some() {
             return ApplyError::NftMissing {
                 program: self.program.clone(),
@@ -186,8 +197,9 @@ fn is_nothing_there(error: &ApplyError) -> bool {
 
 impl Kernel for Nft {
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-        self.run(&["-j", "-f", "-"], &transaction.to_json())
-            .map(|_| ())
+        let finished = self.run(&["-j", "-f", "-"], &transaction.to_json())?;
+        self.senders.push(finished.pid);
+        Ok(())
     }
 
     /// The kernel carries the transaction out and takes it back, so it costs as much as applying.
@@ -206,5 +218,10 @@ impl Kernel for Nft {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         conntrack::clear_marks(self.namespace.as_deref(), bits)
+    }
+
+    /// The kernel gives the first netlink socket of a process the number of the process as its port.
+    fn take_senders(&mut self) -> Vec<u32> {
+        self.senders.take()
     }
 }

@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
+    /// The number that its process had.
+    pub(crate) pid: u32,
     /// Whether it ended with code 0.
     pub(crate) success: bool,
     /// Its code, unless a signal ended it.
@@ -70,6 +72,7 @@ pub(crate) fn run(
     });
     let status = status?;
     Ok(Finished {
+        pid: child.id(),
         success: status.success(),
         code: status.code(),
         stdout: stdout.map_err(ProcessError::System)?,

@@ -1,8 +1,10 @@
 //! `nopal apply`: puts the rules of a node in force.
 
 use nft_backend::config::Config;
-use nft_backend::kernel::Kernel;
-use nft_backend::load::{LoadError, StandingFlows, Step, load as put_in_force, plan};
+use nft_backend::features::{Features, Missing};
+use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::load::{LoadError, StandingFlows, load as put_in_force, plan};
+use nft_backend::lock::{Lock, LockError};
 use nft_backend::ruleset::Ruleset;
 
 use super::{Outcome, kernel, load, node};
@@ -14,6 +16,19 @@ use crate::report::findings::{Format, Report};
 
 /// The rules that speak of what the API server would refuse.
 const REFUSED: [&str; 2] = ["NP0", "NP105"];
+
+/// Why the rules are not in force.
+#[derive(Debug, thiserror::Error)]
+enum NotApplied {
+    #[error("{}", kernel::explain(.0))]
+    Kernel(#[from] ApplyError),
+    #[error(transparent)]
+    Features(#[from] Missing),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("{}", kernel::explain_load(.0))]
+    Load(#[from] LoadError),
+}
 
 pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
     let manifests = load::read(arguments, &options.input);
@@ -48,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
             }
         }
         Err(error) => {
-            report::print_error(&format!("error: {}", kernel::explain_load(&error)));
+            report::print_error(&format!("error: {error}"));
             Outcome::Unreadable
         }
     }
@@ -66,18 +81,23 @@ fn refused(manifests: &Manifests) -> Vec<Finding> {
         .collect()
 }
 
-/// Says what changed, or would.
-fn apply(options: &Apply, ruleset: &Ruleset, config: &Config) -> Result<String, LoadError> {
-    let failed = |step| move |source| LoadError::Step { step, source };
+/// Says what changed, or would. Nobody else works on the table meanwhile.
+fn apply(options: &Apply, ruleset: &Ruleset, config: &Config) -> Result<String, NotApplied> {
     let mut kernel = options.place.kernel();
-    kernel.version().map_err(failed(Step::List))?;
+    Features::probe(&kernel)?.require(config)?;
     let standing = StandingFlows::Recheck;
-    let before = kernel.outline(&config.table).map_err(failed(Step::List))?;
+    let lock = if options.check {
+        None
+    } else {
+        Some(Lock::take(&kernel, &config.table)?)
+    };
+    let before = kernel.outline(&config.table)?;
     let load = plan(ruleset, config, before.as_ref(), standing)?;
     if options.check {
-        kernel.check(&load.create).map_err(failed(Step::Create))?;
+        kernel.check(&load.create)?;
     } else {
         put_in_force(&mut kernel, ruleset, config, standing)?;
     }
+    drop(lock);
     Ok(report::apply::changes(&options.node, &load, options.check))
 }

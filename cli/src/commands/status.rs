@@ -2,6 +2,7 @@
 
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
+use nft_backend::features::Features;
 use nft_backend::in_force::InForce;
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::nft::Nft;
@@ -64,6 +65,8 @@ fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<Stat
         drift = desired.map(|desired| differences(desired, in_force.as_ref()));
     }
     Ok(State {
+        features: Features::probe(kernel)?,
+        config: config.clone(),
         table: config.table.clone(),
         denied: kernel.denied(&config.table)?,
         in_force,

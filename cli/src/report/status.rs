@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use nft_backend::config::Config;
+use nft_backend::features::Features;
 use nft_backend::in_force::{Denied, InForce};
 use nft_backend::names::Name;
 use serde_json::{Value, json};
@@ -11,6 +13,10 @@ use super::counted;
 /// What is in force.
 #[derive(Debug)]
 pub struct State {
+    /// What the kernel and nft can do.
+    pub features: Features,
+    /// What of it is needed is told by the configuration.
+    pub config: Config,
     /// The table that was looked for.
     pub table: Name,
     /// What is in it; `None` when there is no such table.
@@ -30,6 +36,7 @@ pub fn text(state: &State) -> String {
         ),
         Some(in_force) => in_force_text(state, in_force),
     };
+    text += &features_text(state);
     match &state.drift {
         None => {}
         Some(drift) if drift.is_empty() => text += "it is what the policies mean\n",
@@ -43,6 +50,31 @@ pub fn text(state: &State) -> String {
                 let _ = writeln!(text, "  {difference}");
             }
         }
+    }
+    text
+}
+
+/// What is there, in one line, and a line for each feature that is missing.
+fn features_text(state: &State) -> String {
+    let Features { kernel, nft, found } = &state.features;
+    let missing = found.iter().filter(|(_, refusal)| refusal.is_some());
+    let missing: Vec<_> = missing.map(|(feature, _)| feature).collect();
+    if missing.is_empty() {
+        let features = counted(found.len(), "feature");
+        return format!("kernel {kernel}, nft {nft}: has all {features} that were looked for\n");
+    }
+    let mut text = format!("kernel {kernel}, nft {nft} lack:\n");
+    for feature in missing {
+        let need = if feature.need.is_of(&state.config) {
+            "needed"
+        } else {
+            "not needed"
+        };
+        let _ = writeln!(
+            text,
+            "  {}, for {} ({need}; in kernels since {} with CONFIG_{})",
+            feature.name, feature.purpose, feature.kernel, feature.option
+        );
     }
     text
 }
@@ -94,7 +126,20 @@ pub fn json(state: &State) -> Value {
             }),
         })
     });
+    let features = state.features.found.iter().map(|(feature, refusal)| {
+        json!({
+            "name": feature.name,
+            "available": refusal.is_none(),
+            "needed": feature.need.is_of(&state.config),
+            "sinceKernel": feature.kernel,
+            "kernelOption": format!("CONFIG_{}", feature.option),
+            "refusal": refusal,
+        })
+    });
     json!({
+        "kernel": state.features.kernel,
+        "nft": state.features.nft.to_string(),
+        "features": features.collect::<Vec<_>>(),
         "table": state.table.as_str(),
         "inForce": in_force,
         "drift": state.drift,

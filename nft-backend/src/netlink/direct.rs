@@ -19,6 +19,7 @@ use crate::in_force::InForce;
 use crate::kernel::{ApplyError, Kernel};
 use crate::names::Name;
 use crate::nft::Nft;
+use crate::senders::Senders;
 use crate::transaction::Transaction;
 
 /// How often a batch is written anew because somebody else changed nftables meanwhile.
@@ -35,6 +36,7 @@ pub struct Netlink {
     sets: Sets,
     /// The number of the next message.
     sequence: u32,
+    senders: Senders,
     warned: bool,
 }
 
@@ -71,6 +73,7 @@ impl Netlink {
             socket: None,
             sets: Sets::default(),
             sequence: 1,
+            senders: Senders::default(),
             warned: false,
         }
     }
@@ -90,6 +93,8 @@ impl Netlink {
             match carry_out(self.socket()?, &batch) {
                 Ok(()) => {
                     self.sets.follow(transaction);
+                    let port = self.socket()?.port();
+                    self.senders.push(port);
                     return Ok(());
                 }
                 Err(Failure::Stale) => self.sets.forget(),
@@ -208,6 +213,12 @@ impl Kernel for Netlink {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.nft.clear_marks(bits)
+    }
+
+    fn take_senders(&mut self) -> Vec<u32> {
+        let mut senders = self.senders.take();
+        senders.extend(self.nft.take_senders());
+        senders
     }
 }
 

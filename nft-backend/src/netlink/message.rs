@@ -150,9 +150,14 @@ impl<'a> Received<'a> {
         u32::from_ne_bytes([self.0[8], self.0[9], self.0[10], self.0[11]])
     }
 
-    /// The type of the message.
+    /// What kind of message it is: the subsystem in the upper byte, its own number in the lower.
     pub(crate) fn kind(&self) -> u16 {
         u16::from_ne_bytes([self.0[4], self.0[5]])
+    }
+
+    /// The netlink port that it is an answer to; in a notification, the port that made the change.
+    pub(crate) fn port(&self) -> u32 {
+        u32::from_ne_bytes([self.0[12], self.0[13], self.0[14], self.0[15]])
     }
 
     fn flags(&self) -> u16 {

@@ -22,6 +22,5 @@ mod uapi;
 mod writer;
 
 pub(crate) use message::{Message, Received, messages};
-pub(crate) use socket::in_namespace;
 
 pub use direct::Netlink;

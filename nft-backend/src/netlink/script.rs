@@ -40,6 +40,9 @@ impl Script {
     }
 }
 
+/// The port of a scripted socket.
+pub(crate) const PORT: u32 = 4711;
+
 impl Socket for Script {
     fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
         if datagram.len() > self.room {
@@ -65,6 +68,10 @@ impl Socket for Script {
         }
         self.room = size;
         Ok(())
+    }
+
+    fn port(&self) -> u32 {
+        PORT
     }
 }
 

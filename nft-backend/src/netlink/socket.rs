@@ -1,18 +1,16 @@
 //! The netlink socket, and the network namespace that it belongs to.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
-use std::thread;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{RcvBufForce, SndBuf, SndBufForce};
+
+use crate::namespace::in_namespace;
 
 /// Room for the answers to some thousand refused messages.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -27,6 +25,9 @@ pub(crate) trait Socket: Send {
 
     /// Makes room for a datagram of this size.
     fn make_room(&mut self, size: usize) -> Result<(), Errno>;
+
+    /// The netlink port that the kernel knows it by; 0 if it does not tell.
+    fn port(&self) -> u32;
 }
 
 /// A netfilter socket of a namespace; of the one that this program runs in, if none is named.
@@ -41,25 +42,6 @@ pub(crate) fn open(namespace: Option<&Path>) -> io::Result<Box<dyn Socket>> {
         Ok(socket)
     })?;
     Ok(Box::new(KernelSocket(socket)))
-}
-
-/// Opens something in a namespace. A namespace belongs to a thread, so one thread enters it and ends; a socket stays in
-/// the namespace that it was opened in, and keeps it alive.
-pub(crate) fn in_namespace<T: Send + 'static>(
-    namespace: Option<&Path>,
-    open: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let Some(path) = namespace else {
-        return open();
-    };
-    let file = File::open(path)?;
-    let opening = thread::spawn(move || {
-        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        open()
-    });
-    opening
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the opening thread panicked")))
 }
 
 /// It is never cloned: a clone would close the descriptor of the other.
@@ -82,6 +64,13 @@ impl Socket for KernelSocket {
     /// Beyond the limit that the administrator set, which needs `CAP_NET_ADMIN`, and otherwise up to it.
     fn make_room(&mut self, size: usize) -> Result<(), Errno> {
         setsockopt(&self.0, SndBufForce, &size).or_else(|_| setsockopt(&self.0, SndBuf, &size))
+    }
+
+    fn port(&self) -> u32 {
+        let mut address = SocketAddr::new(0, 0);
+        self.0
+            .get_address(&mut address)
+            .map_or(0, |()| address.port_number())
     }
 }
 

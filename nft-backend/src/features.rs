@@ -1,0 +1,327 @@
+//! What the kernel and nft can do, found out by asking them.
+//!
+//! A kernel's version tells little: distributions leave parts out and bring others from later kernels.
+//! So each feature is tried in a transaction that is checked and never carried out (`nft -c`): nothing is
+//! changed, nobody is notified. The probe table's chains hang on no hook, so no packet can meet them.
+//!
+//! The versions are those of the list of updates in the nftables wiki ("List of updates since Linux kernel
+//! 3.13"); what the list leaves out comes from the kernel's history, as it says at the entry. None of them
+//! was measured: what was run is 6.18, and whatever else the README names.
+
+use std::fmt;
+
+use crate::config::{Config, Deny};
+use crate::kernel::{ApplyError, NftVersion};
+use crate::nft::Nft;
+
+/// Who needs a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing can be enforced without.
+    Always,
+    /// A configuration with mark bits.
+    Marks,
+    /// A configuration that rejects what it denies.
+    Reject,
+    /// A configuration that logs what it denies.
+    Log,
+    /// Nobody yet; it is good to know.
+    Nobody,
+}
+
+/// Something that a kernel or an nft may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Who needs it.
+    pub need: Need,
+    /// The first kernel that has it.
+    pub kernel: &'static str,
+    /// The part of the kernel's configuration that it is in.
+    pub option: &'static str,
+    /// What is put into a table to try it.
+    probe: &'static str,
+}
+
+/// The features, those that are needed first.
+pub const FEATURES: [Feature; 14] = [
+    feature(
+        Need::Always,
+        "inet tables",
+        "one table for IPv4 and IPv6",
+        "3.14",
+        "NF_TABLES_INET",
+        "",
+    ),
+    feature(
+        Need::Always,
+        "verdict maps",
+        "dispatch to the class of a pod",
+        "3.13",
+        "NF_TABLES",
+        "chain t {}; map m { type ipv4_addr : verdict; }; chain c { ip saddr vmap @m; };",
+    ),
+    feature(
+        Need::Always,
+        "concatenations",
+        "peers and ports in one lookup",
+        "4.1",
+        "NF_TABLES",
+        "set s { type ipv6_addr . inet_proto . inet_service; }; \
+         chain c { ip6 saddr . meta l4proto . th dport @s accept; };",
+    ),
+    feature(
+        Need::Always,
+        "intervals in concatenations",
+        "blocks and port ranges",
+        "5.6",
+        "NF_TABLES",
+        "set s { type ipv4_addr . inet_proto . inet_service; flags interval; \
+         elements = { 10.0.0.0/8 . tcp . 1-9 }; };",
+    ),
+    feature(
+        Need::Always,
+        "transport headers in one expression",
+        "ports of TCP, UDP and SCTP alike",
+        "5.3",
+        "NF_TABLES",
+        "chain c { meta l4proto sctp th dport 80 accept; };",
+    ),
+    feature(
+        Need::Always,
+        "connection tracking state",
+        "replies of accepted flows",
+        "3.13",
+        "NFT_CT",
+        "chain c { ct state established,related accept; };",
+    ),
+    feature(
+        Need::Always,
+        "named counters",
+        "how much was denied",
+        "4.10",
+        "NF_TABLES",
+        "counter k {};",
+    ),
+    // From the kernel's history.
+    feature(
+        Need::Always,
+        "limits",
+        "a log that does not flood",
+        "3.13",
+        "NFT_LIMIT",
+        "chain c { limit rate 10/second burst 20 packets accept; };",
+    ),
+    // From the kernel's history.
+    feature(
+        Need::Marks,
+        "connection marks",
+        "cutting standing flows that a new policy denies",
+        "3.14",
+        "NF_CONNTRACK_MARK",
+        "chain c { ct mark set ct mark & 0x00ffffff | 0x01000000; };",
+    ),
+    feature(
+        Need::Marks,
+        "connection direction",
+        "judging the replies of standing flows",
+        "3.13",
+        "NFT_CT",
+        "chain c { ct direction reply accept; };",
+    ),
+    feature(
+        Need::Reject,
+        "reject",
+        "telling senders that they are denied",
+        "3.18",
+        "NFT_REJECT_INET",
+        "chain c { reject with icmpx type admin-prohibited; };",
+    ),
+    feature(
+        Need::Log,
+        "log",
+        "denied packets in the kernel's log",
+        "3.17",
+        "NFT_LOG",
+        "chain c { log prefix \"nopal-deny \" level info; };",
+    ),
+    feature(
+        Need::Nobody,
+        "nflog",
+        "denied packets for programs",
+        "3.17",
+        "NETFILTER_NETLINK_LOG",
+        "chain c { log group 1; };",
+    ),
+    // From the kernel's history.
+    feature(
+        Need::Nobody,
+        "connection tracking zones",
+        "pods with equal addresses",
+        "4.11",
+        "NF_CONNTRACK_ZONES",
+        "chain c { ct zone set 1; };",
+    ),
+];
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features {
+    /// The release of the running kernel.
+    pub kernel: String,
+    /// The version of nft.
+    pub nft: NftVersion,
+    /// Each feature, and why it cannot be used; `None` when it can.
+    pub found: Vec<(Feature, Option<String>)>,
+}
+
+/// The features that are missing, and from which kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Missing {
+    /// The release of the running kernel.
+    pub kernel: String,
+    /// Each, with nft's words.
+    pub features: Vec<(Feature, String)>,
+}
+
+impl Features {
+    /// Tries all features. When nothing is missing, nft is started twice.
+    ///
+    /// # Errors
+    /// When nft cannot be started, is too old, or may not change tables.
+    pub fn probe(nft: &Nft) -> Result<Self, ApplyError> {
+        let version = nft.version()?;
+        let all: String = FEATURES.iter().map(Feature::transaction).collect();
+        let has_all = refusal(nft.check_text(&all))?.is_none();
+        let mut found = Vec::new();
+        for feature in FEATURES {
+            let refusal = if has_all {
+                None
+            } else {
+                refusal(nft.check_text(&feature.transaction()))?
+            };
+            found.push((feature, refusal));
+        }
+        Ok(Self {
+            kernel: release(),
+            nft: version,
+            found,
+        })
+    }
+
+    /// Whether all is there that rules of this configuration need.
+    ///
+    /// # Errors
+    /// When something is missing: the error names it, with the kernels that have it.
+    pub fn require(&self, config: &Config) -> Result<(), Missing> {
+        let missing = self.found.iter().filter_map(|(feature, refusal)| {
+            let refusal = refusal.clone().filter(|_| feature.need.is_of(config))?;
+            Some((*feature, refusal))
+        });
+        let features: Vec<_> = missing.collect();
+        if features.is_empty() {
+            return Ok(());
+        }
+        let kernel = self.kernel.clone();
+        Err(Missing { kernel, features })
+    }
+}
+
+impl Need {
+    /// Whether rules of this configuration need it.
+    pub fn is_of(self, config: &Config) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Marks => config.marks.is_some(),
+            Self::Reject => config.deny == Deny::Reject,
+            Self::Log => config.log.is_some(),
+            Self::Nobody => false,
+        }
+    }
+}
+
+impl Feature {
+    /// Each probe has a table of its own, so that they can be tried together.
+    fn transaction(&self) -> String {
+        let number = FEATURES
+            .iter()
+            .position(|feature| feature.name == self.name);
+        let table = format!("nopal_probe{}", number.unwrap_or_default());
+        format!("table inet {table} {{ {} }}\n", self.probe)
+    }
+}
+
+/// One feature to a line.
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel {} lacks what nopal needs:", self.kernel)?;
+        for (feature, refusal) in &self.features {
+            let Feature {
+                name,
+                purpose,
+                kernel,
+                option,
+                ..
+            } = feature;
+            let refusal = refusal.lines().next().unwrap_or_default();
+            write!(
+                f,
+                "\n  {name}, for {purpose}: in kernels since {kernel} with CONFIG_{option} ({refusal})"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What was said against a probe; an error when that says nothing about the feature.
+fn refusal(checked: Result<(), ApplyError>) -> Result<Option<String>, ApplyError> {
+    match checked {
+        Ok(()) => Ok(None),
+        Err(ApplyError::Refused { stderr }) => Ok(Some(stderr)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The release of the running kernel, as `uname -r` tells it.
+fn release() -> String {
+    nix::sys::utsname::uname().map_or_else(
+        |_| "of unknown version".to_owned(),
+        |name| name.release().to_string_lossy().into_owned(),
+    )
+}
+
+const fn feature(
+    need: Need,
+    name: &'static str,
+    purpose: &'static str,
+    kernel: &'static str,
+    option: &'static str,
+    probe: &'static str,
+) -> Feature {
+    Feature {
+        name,
+        purpose,
+        need,
+        kernel,
+        option,
+        probe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_probe_is_in_a_table_of_its_own_that_is_ours() {
+        let tables: std::collections::BTreeSet<String> = FEATURES
+            .iter()
+            .map(|feature| feature.transaction().split(' ').nth(2).unwrap().to_owned())
+            .collect();
+        assert_eq!(tables.len(), FEATURES.len());
+        assert!(tables.iter().all(|table| table.starts_with("nopal_probe")));
+    }
+}

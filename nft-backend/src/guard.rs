@@ -1,0 +1,342 @@
+//! Keeps a table as it should be while others can change it.
+//!
+//! The kernel tells each transaction ([`notifications`](mod@crate::notifications)). One that touched our
+//! table and is not ours is repaired at once: by what differs when it was about elements alone, by a
+//! full load otherwise, because nft lists rules in other words than it took them, so that rules cannot
+//! be compared. Both move the generation on where a permission was in force that should not be, so
+//! flows that came in through the gap do not stay.
+//!
+//! When messages were lost, or [`Guard::verify`] asks for it, the table is compared instead.
+//!
+//! Another program may undo each repair. Then repairs are made at a bounded rate
+//! ([`pace`](mod@crate::pace)), and the log says that somebody fights; they are never given up.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::in_force::InForce;
+use crate::kernel::{ApplyError, Kernel};
+use crate::live::{Live, Update, UpdateError};
+use crate::load::LoadError;
+use crate::names::Name;
+use crate::notifications::{Commit, Notice, Notices};
+use crate::pace::{INTERVAL, Pace};
+use crate::repair::with_elements;
+use crate::ruleset::Ruleset;
+use crate::transaction::{Target, Transaction};
+
+/// Of a long quarrel the first of these are told.
+const TOLD: usize = 8;
+
+/// A table that is kept up to date, and repaired when somebody else changes it.
+#[derive(Debug)]
+pub struct Guard<K, N> {
+    kernel: K,
+    notices: N,
+    table: Name,
+    live: Live,
+    /// What should be in force; `None` until something was put in force, so that a table which was
+    /// never ours is not taken for one of ours that was changed.
+    desired: Option<Ruleset>,
+    suspicion: Option<Suspicion>,
+    pace: Pace,
+    is_fought: bool,
+    repairs: u64,
+}
+
+/// Why the table may be otherwise than it should.
+#[derive(Debug, Clone, Default)]
+struct Suspicion {
+    commits: Vec<Commit>,
+    needs_load: bool,
+}
+
+/// What came of looking after the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handled {
+    /// Nobody else touched it.
+    Quiet,
+    /// It was compared, and is as it should be.
+    Intact,
+    /// Nobody else changed it; an update that had failed before is made now.
+    Updated(Update),
+    /// It was changed, and is as it should be again.
+    Repaired(Repair),
+    /// Somebody changes it faster than repairs are made; the next one will be made then.
+    Postponed {
+        /// When.
+        until: Instant,
+    },
+}
+
+/// A repair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// How it was made.
+    pub update: Update,
+    /// Who did what; the first few of many, and nobody when messages were lost.
+    pub commits: Vec<Commit>,
+}
+
+/// Why the table could not be looked after.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// Nothing can be heard of changes any more.
+    #[error("cannot hear of changes of tables any more: {0}")]
+    Notifications(#[from] io::Error),
+    /// What is in force could not be compared with what should be. It is tried again.
+    #[error("could not compare the table with what it should be: {0}")]
+    Compare(#[source] ApplyError),
+    /// The table could not be changed. What should be in force is tried again.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+}
+
+impl<K: Kernel, N: Notices> Guard<K, N> {
+    /// Guards the table of this configuration, from the first [`update`](Self::update) on. The notices
+    /// must be those of the kernel's network namespace and of the same table.
+    pub fn new(kernel: K, notices: N, config: Config) -> Self {
+        Self {
+            kernel,
+            notices,
+            table: config.table.clone(),
+            live: Live::new(config),
+            desired: None,
+            suspicion: None,
+            pace: Pace::new(Instant::now()),
+            is_fought: false,
+            repairs: 0,
+        }
+    }
+
+    /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force, after what is to be repaired.
+    ///
+    /// # Errors
+    /// When the kernel refuses a step, as [`Live::update`] says. Once something is in force, the guard
+    /// goes on trying to put the ruleset in force with each [`handle`](Self::handle).
+    pub fn update(&mut self, desired: Ruleset) -> Result<Update, GuardError> {
+        match self.handle() {
+            // A repair that fails is tried again, and a kernel that cannot be changed fails below.
+            Ok(_) | Err(GuardError::Compare(_) | GuardError::Update(_)) => {}
+            Err(error @ GuardError::Notifications(_)) => return Err(error),
+        }
+        let updated = self.live.update(&mut self.kernel, &desired);
+        if updated.is_ok() || self.desired.is_some() {
+            self.desired = Some(desired);
+        }
+        self.listen()?;
+        if updated.is_err() && self.desired.is_some() {
+            self.suspicion.get_or_insert_default();
+        }
+        Ok(updated?)
+    }
+
+    /// Reads what was told and repairs what it says. It does not wait for more, so it is what to call
+    /// when [`AsFd::as_fd`] is readable, and at [`due`](Self::due).
+    ///
+    /// # Errors
+    /// When a repair fails: the table is as it was found, and the next call tries again. When nothing
+    /// can be heard any more.
+    pub fn handle(&mut self) -> Result<Handled, GuardError> {
+        self.listen()?;
+        let now = Instant::now();
+        let Some(suspicion) = self.suspicion.take() else {
+            return Ok(Handled::Quiet);
+        };
+        let Some(desired) = self.desired.take() else {
+            return Ok(Handled::Quiet);
+        };
+        let handled = self.settle(&suspicion, &desired, now);
+        self.desired = Some(desired);
+        if !matches!(
+            handled,
+            Ok(Handled::Intact | Handled::Updated(_) | Handled::Repaired(_))
+        ) {
+            self.suspicion = Some(suspicion);
+        }
+        self.listen()?;
+        handled
+    }
+
+    /// Waits for a change by somebody else, at most so long, and repairs it.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub fn wait(&mut self, timeout: Duration) -> Result<Handled, GuardError> {
+        let end = Instant::now() + timeout;
+        loop {
+            let handled = self.handle()?;
+            let until = match handled {
+                Handled::Quiet => end,
+                Handled::Postponed { until } => until.min(end),
+                Handled::Intact | Handled::Updated(_) | Handled::Repaired(_) => return Ok(handled),
+            };
+            let now = Instant::now();
+            if now >= end {
+                return Ok(handled);
+            }
+            self.notices.wait(until.saturating_duration_since(now))?;
+        }
+    }
+
+    /// Compares the table with what it should be and repairs what differs: for what notices cannot tell.
+    /// It costs a listing of the table. Rules are only counted.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub fn verify(&mut self) -> Result<Handled, GuardError> {
+        self.suspicion.get_or_insert_default();
+        self.handle()
+    }
+
+    /// When to call [`handle`](Self::handle) though nothing is told: at once, or when a repair that was
+    /// postponed or failed may be tried; `None` when nothing is to be repaired.
+    pub fn due(&mut self) -> Option<Instant> {
+        self.suspicion.as_ref()?;
+        let now = Instant::now();
+        Some(self.pace.clone().take(now).err().unwrap_or(now))
+    }
+
+    /// How many repairs were made.
+    pub fn repairs(&self) -> u64 {
+        self.repairs
+    }
+
+    /// The kernel that holds the table.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// Reads all notices, and notes those of others.
+    fn listen(&mut self) -> io::Result<()> {
+        let notices = self.notices.read()?;
+        // Asked for after reading: what is done by then, has been told.
+        let mut own = self.kernel.take_senders();
+        for notice in notices {
+            let Notice::Commit(commit) = notice else {
+                self.suspicion.get_or_insert_default();
+                continue;
+            };
+            // Each transaction of ours is told once. A second one from the same port is somebody else's,
+            // whose process got the number of ours, as those of another process namespace may.
+            if let Some(index) = own.iter().position(|port| *port == commit.port) {
+                own.swap_remove(index);
+                continue;
+            }
+            let suspicion = self.suspicion.get_or_insert_default();
+            suspicion.needs_load |= !commit.changes.is_of_elements();
+            if suspicion.commits.len() < TOLD {
+                suspicion.commits.push(commit);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        suspicion: &Suspicion,
+        desired: &Ruleset,
+        now: Instant,
+    ) -> Result<Handled, GuardError> {
+        if self.pace.is_full(now) {
+            self.is_fought = false;
+        }
+        if let Err(until) = self.pace.take(now) {
+            self.say_that_it_is_fought(suspicion);
+            return Ok(Handled::Postponed { until });
+        }
+        let mut is_intact = false;
+        if suspicion.needs_load {
+            self.live.forget();
+        } else {
+            is_intact = self.compare().map_err(GuardError::Compare)?;
+        }
+        let update = self.put_back(desired)?;
+        match (is_intact, update) {
+            (true, Update::Nothing) => return Ok(Handled::Intact),
+            (true, update) => return Ok(Handled::Updated(update)),
+            (false, _) => {}
+        }
+        self.repairs += 1;
+        let changes = told(&suspicion.commits);
+        let (table, repairs) = (&self.table, self.repairs);
+        tracing::warn!(%table, %changes, ?update, repairs, "somebody changed our table; repaired");
+        Ok(Handled::Repaired(Repair {
+            update,
+            commits: suspicion.commits.clone(),
+        }))
+    }
+
+    /// Whether the table is as it was left. If not, what is found becomes what is known of it, or nothing
+    /// is known of it any more.
+    fn compare(&mut self) -> Result<bool, ApplyError> {
+        let mut found = self.kernel.list(&self.table)?;
+        let Some(known) = self.live.contents() else {
+            return Ok(false);
+        };
+        let left = InForce::of(known);
+        if found.as_ref() != Some(&left) {
+            // Just after a large load the kernel can leave elements out of a list.
+            found = self.kernel.list(&self.table)?;
+        }
+        if found.as_ref() == Some(&left) {
+            return Ok(true);
+        }
+        match found.and_then(|found| with_elements(known, &found)) {
+            Some(found) => self.live.assume(found),
+            None => self.live.forget(),
+        }
+        Ok(false)
+    }
+
+    /// Puts what should be in force back. Where somebody made another table in the place of ours, or
+    /// moved our base chain, that goes first: there is nothing of ours left in it.
+    fn put_back(&mut self, desired: &Ruleset) -> Result<Update, UpdateError> {
+        match self.live.update(&mut self.kernel, desired) {
+            Err(UpdateError::Load(
+                LoadError::NotOurs { .. }
+                | LoadError::BaseChainElsewhere { .. }
+                | LoadError::MarkBitsChanged { .. },
+            )) => {}
+            updated => return updated,
+        }
+        let mut delete = Transaction::new(self.table.clone());
+        delete.delete(Target::Table);
+        // Somebody may have deleted it by now. If it cannot be deleted, the update fails as before.
+        let deleted = self.kernel.apply(&delete);
+        let updated = self.live.update(&mut self.kernel, desired);
+        if let (Err(error), Err(_)) = (deleted, &updated) {
+            let table = &self.table;
+            tracing::warn!(%table, %error, "the table in the place of ours could not be deleted");
+        }
+        updated
+    }
+
+    fn say_that_it_is_fought(&mut self, suspicion: &Suspicion) {
+        if !self.is_fought {
+            let (table, changes) = (&self.table, told(&suspicion.commits));
+            tracing::warn!(
+                %table, %changes, every = ?INTERVAL,
+                "somebody changes our table again and again; repairs go on at a lower rate"
+            );
+        }
+        self.is_fought = true;
+    }
+}
+
+impl<K, N: AsFd> AsFd for Guard<K, N> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notices.as_fd()
+    }
+}
+
+/// Who did what.
+fn told(commits: &[Commit]) -> String {
+    if commits.is_empty() {
+        return "not known".to_owned();
+    }
+    let told: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    told.join("; ")
+}
