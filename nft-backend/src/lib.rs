@@ -37,6 +37,7 @@ pub mod ruleset;
 pub mod statement;
 mod statement_json;
 mod switch_over;
+pub mod topology;
 pub mod transaction;
 mod transaction_json;
 pub mod value;
