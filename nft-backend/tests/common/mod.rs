@@ -17,6 +17,7 @@ pub(crate) mod pair;
 pub(crate) mod places;
 pub(crate) mod watched;
 pub(crate) mod wire;
+pub(crate) mod wired;
 
 /// Two local pods and two policies, in both families:
 ///
