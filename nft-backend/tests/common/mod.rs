@@ -15,6 +15,7 @@ pub(crate) mod mutation;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
+pub(crate) mod proxy;
 pub(crate) mod watched;
 pub(crate) mod wire;
 pub(crate) mod wired;

@@ -2,7 +2,8 @@
 //!
 //! Each node has a device `flannel.1` with an address and a hardware address of its own. For each other
 //! node it has a neighbour entry (tunnel address to hardware address), a forwarding entry (hardware
-//! address to node) and routes to that node's pods by the tunnel address. Nothing is learned.
+//! address to node) and routes to that node's pods by the tunnel address. Nothing is learned. As with
+//! Flannel, what a node masquerades into the tunnel has its tunnel address as the source.
 //! Flannel has a second device for IPv6 pods; here one carries both families.
 
 use std::net::IpAddr;
@@ -38,6 +39,10 @@ pub(super) fn add<'a>(site: &Site<'a>, plan: &mut Plan<'a>) -> Result<(), LabErr
                     &mut lines,
                     format_args!("neigh add {tunnel} lladdr {mac} nud permanent dev {DEVICE}"),
                 );
+                line(
+                    &mut lines,
+                    format_args!("route replace {tunnel} dev {DEVICE}"),
+                );
             }
             for address in site.pods_of(node).flat_map(|pod| &pod.spec.addresses) {
                 let next_hop = tunnel_address(other, address.is_ipv6());
@@ -63,7 +68,7 @@ fn device(number: usize, local: IpAddr, mtu: u32, ipv6: bool) -> String {
     for address in tunnel_addresses(number, ipv6) {
         line(
             &mut lines,
-            format_args!("addr add {address} dev {DEVICE} scope link"),
+            format_args!("addr add {address} dev {DEVICE}"),
         );
     }
     line(&mut lines, format_args!("link set {DEVICE} up"));
