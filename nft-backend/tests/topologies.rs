@@ -32,6 +32,9 @@ const POLICIES: &str = r#"
   policyTypes: [Egress], egress: [{to: [{podSelector: {}}], ports: [{port: 5432}, {protocol: SCTP, port: 3868}]}]}}
 "#;
 
+/// Whether a path is of the kind that a wiring leads to.
+type IsKind<'k> = &'k dyn Fn(&PacketPath) -> bool;
+
 const PORTS: [FlowPort; 5] = [
     FlowPort::Port(Protocol::Tcp, 5432),
     FlowPort::Port(Protocol::Tcp, 8080),
@@ -178,8 +181,7 @@ fn a_bridge_that_calls_netfilter_by_the_setting_is_left_alone() {
 fn the_pods_interface_and_the_nodes_route_tell_the_same() {
     let is_routed = |path: &PacketPath| matches!(path, PacketPath::RoutedVeth { .. });
     let is_on_bridge = |path: &PacketPath| matches!(path, PacketPath::BridgePort { .. });
-    type Kind<'k> = &'k dyn Fn(&PacketPath) -> bool;
-    let wirings: [(Wiring, Kind<'_>); 4] = [
+    let wirings: [(Wiring, IsKind<'_>); 4] = [
         (Wiring::Routed, &is_routed),
         (Wiring::Ptp, &is_routed),
         (Wiring::Bridge { netfilter: false }, &is_on_bridge),

@@ -70,6 +70,9 @@ const FAR_SERVICE: Service = Service {
     backend_port: 8080,
 };
 
+/// From, to, port.
+type Attempt = ([&'static str; 2], [&'static str; 2], u16);
+
 fn connects(lab: &Lab, from: [&str; 2], to: SocketAddr, wait: Duration) -> bool {
     let namespace = lab.namespace_of(ip(from[0])).unwrap();
     let connect = || TcpStream::connect_timeout(&to, wait).is_ok();
@@ -89,7 +92,7 @@ fn services_hold(wiring: Wiring, mode: Mode, prefix: &str) {
     };
     let _listeners = [DB, FAR].map(listen);
     // The same in both families.
-    let reaches = |from, to: [&str; 2], port, wait| {
+    let reaches = |(from, to, port): (_, [&str; 2], u16), wait| {
         let [v4, v6] = to.map(|address| {
             let to = SocketAddr::new(ip(address), port);
             connects(&lab, from, to, wait)
@@ -97,34 +100,47 @@ fn services_hold(wiring: Wiring, mode: Mode, prefix: &str) {
         assert_eq!(v4, v6, "{wiring:?} {mode:?}: {from:?} to {to:?}");
         v4
     };
-    let passes = |from, to, port| {
-        let reached = reaches(from, to, port, LONG);
-        assert!(reached, "{wiring:?} {mode:?}: {from:?} to {to:?}");
+    let all_pass = |flows: &[Attempt]| {
+        for flow in flows {
+            assert!(reaches(*flow, LONG), "{wiring:?} {mode:?}: {flow:?}");
+        }
     };
-    let is_denied = |from, to, port| {
-        let reached = reaches(from, to, port, SHORT);
-        assert!(!reached, "{wiring:?} {mode:?}: {from:?} to {to:?}");
+    // Waiting is all that these do, so they wait together.
+    let none_passes = |flows: &[Attempt]| {
+        let denied = |flow| assert!(!reaches(flow, SHORT), "{wiring:?} {mode:?}: {flow:?}");
+        thread::scope(|scope| {
+            for flow in flows {
+                scope.spawn(|| denied(*flow));
+            }
+        });
     };
 
-    // A ClusterIP of a pod on the same node, and on the other: the rules see who sends and who gets.
-    passes(WEB, DB_SERVICE.address, 80);
-    passes(DB, FAR_SERVICE.address, 80);
-    is_denied(CACHE, DB_SERVICE.address, 80);
-    is_denied(WEB, FAR_SERVICE.address, 80);
-    // Api may send to the Services' addresses, and no packet that is judged has one.
-    is_denied(API, DB_SERVICE.address, 80);
-    // A pod that is its own backend, and the node of the backend.
-    passes(DB, DB_SERVICE.address, 80);
-    passes(NODE_A, DB_SERVICE.address, 80);
-    is_denied(NODE_A, FAR_SERVICE.address, 80);
-    // A node's port: at the backend's own node the client is seen. From another node the packet comes masqueraded.
-    passes(WORLD, NODE_A, DB_SERVICE.node_port);
-    is_denied(WORLD, NODE_B, DB_SERVICE.node_port);
-    is_denied(WORLD, NODE_A, FAR_SERVICE.node_port);
+    all_pass(&[
+        // A ClusterIP of a pod on the same node, and on the other: the rules see who sends and who gets.
+        (WEB, DB_SERVICE.address, 80),
+        (DB, FAR_SERVICE.address, 80),
+        // A pod that is its own backend, and the node of the backend.
+        (DB, DB_SERVICE.address, 80),
+        (NODE_A, DB_SERVICE.address, 80),
+        // A node's port at the backend's own node: the client is seen.
+        (WORLD, NODE_A, DB_SERVICE.node_port),
+    ]);
+    none_passes(&[
+        (CACHE, DB_SERVICE.address, 80),
+        (WEB, FAR_SERVICE.address, 80),
+        // Api may send to the Services' addresses, and no packet that is judged has one.
+        (API, DB_SERVICE.address, 80),
+        (NODE_A, FAR_SERVICE.address, 80),
+        // At another node than the backend's a packet is masqueraded, and the client is not seen.
+        (WORLD, NODE_B, DB_SERVICE.node_port),
+        (WORLD, NODE_A, FAR_SERVICE.node_port),
+    ]);
     let more = format!("{POLICIES}{}", node_to_far(wiring));
     put_rules_in_force(&lab, &objects(&more));
-    passes(NODE_A, FAR_SERVICE.address, 80);
-    passes(WORLD, NODE_A, FAR_SERVICE.node_port);
+    all_pass(&[
+        (NODE_A, FAR_SERVICE.address, 80),
+        (WORLD, NODE_A, FAR_SERVICE.node_port),
+    ]);
 }
 
 /// Most of the time is spent waiting for what does not come, so the modes stand side by side.

@@ -282,8 +282,8 @@ mod tests {
         [own]
     }
 
-    fn route(text: &str) -> Option<Route> {
-        Some(serde_json::from_str(text).unwrap())
+    fn route(text: &str) -> Route {
+        serde_json::from_str(text).unwrap()
     }
 
     fn told(path: &PacketPath) -> String {
@@ -352,7 +352,7 @@ mod tests {
             link(4, "veth0", "veth", 2),
             link(5, "shim", "macvlan", 2),
         ];
-        let tells = |text: &str| told(&by_route(pod(), route(text), &node, OFF));
+        let tells = |text: &str| told(&by_route(pod(), Some(route(text)), &node, OFF));
         let own = r#"{"dst":"10.0.0.1","dev":"veth0"}"#;
         assert!(tells(own).starts_with("routed by veth0: enforced"));
         let by_router = r#"{"dst":"10.0.0.1","gateway":"169.254.1.2","dev":"veth0"}"#;

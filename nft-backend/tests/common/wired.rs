@@ -113,7 +113,7 @@ fn pods(lab: &Lab, node: &str, with_namespace: bool) -> Vec<LocalPod> {
             let namespace = lab.pod_namespace(&name).unwrap().path();
             let pod = LocalPod {
                 name: name.clone(),
-                addresses: pod.addresses.iter().copied().collect(),
+                addresses: pod.addresses.clone(),
                 namespace: with_namespace.then_some(namespace),
             };
             (name, pod)
