@@ -66,10 +66,7 @@ fn device(number: usize, local: IpAddr, mtu: u32, ipv6: bool) -> String {
         ),
     );
     for address in tunnel_addresses(number, ipv6) {
-        line(
-            &mut lines,
-            format_args!("addr add {address} dev {DEVICE}"),
-        );
+        line(&mut lines, format_args!("addr add {address} dev {DEVICE}"));
     }
     line(&mut lines, format_args!("link set {DEVICE} up"));
     lines
