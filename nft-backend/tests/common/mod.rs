@@ -12,6 +12,7 @@ use nft_backend::value::{AddressRange, PortRange, Protocol};
 pub(crate) mod case;
 pub(crate) mod judge;
 pub(crate) mod mutation;
+pub(crate) mod neighbours;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
