@@ -27,10 +27,10 @@ const POLICIES: &str = r#"
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}, {ipBlock: {cidr: 198.51.100.0/24}},
     {ipBlock: {cidr: "2001:db8::/32"}}], ports: [{port: 8080}, {protocol: UDP, port: 53}]}]}}
 "#;
-const NOBODY: &str = r#"
+const NOBODY: &str = r"
 ---
 {kind: NetworkPolicy, metadata: {namespace: shop, name: db}, spec: {podSelector: {matchLabels: {app: db}}}}
-"#;
+";
 
 /// For what must come.
 const LONG: Duration = Duration::from_secs(20);

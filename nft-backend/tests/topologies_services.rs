@@ -135,8 +135,8 @@ fn services_hold(wiring: Wiring, mode: Mode, prefix: &str) {
         (WORLD, NODE_B, DB_SERVICE.node_port),
         (WORLD, NODE_A, FAR_SERVICE.node_port),
     ]);
-    let more = format!("{POLICIES}{}", node_to_far(wiring));
-    put_rules_in_force(&lab, &objects(&more));
+    let policies = format!("{POLICIES}{}", node_to_far(wiring));
+    put_rules_in_force(&lab, &objects(&policies));
     all_pass(&[
         (NODE_A, FAR_SERVICE.address, 80),
         (WORLD, NODE_A, FAR_SERVICE.node_port),
