@@ -19,7 +19,7 @@ use nopal_lab::{Lab, Wiring};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Web may send to this UDP port of db, and db to this one of far.
-const POLICIES: &str = r#"
+const POLICIES: &str = r"
 ---
 {kind: NetworkPolicy, metadata: {namespace: shop, name: db}, spec: {podSelector: {matchLabels: {app: db}},
   policyTypes: [Ingress, Egress],
@@ -29,7 +29,7 @@ const POLICIES: &str = r#"
 {kind: NetworkPolicy, metadata: {namespace: shop, name: far}, spec: {podSelector: {matchLabels: {app: far}},
   policyTypes: [Ingress, Egress],
   ingress: [{from: [{podSelector: {matchLabels: {app: db}}}], ports: [{protocol: UDP, port: 7000}]}]}}
-"#;
+";
 const ALLOWED: u16 = 7000;
 const DENIED: u16 = 7001;
 /// Closed everywhere.
