@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use policy_core::FlowPort;
 
+use crate::demo::Wiring;
 use crate::lint::Certainty;
 use crate::port;
 use crate::report::{Color, findings, matrix, ruleset};
@@ -329,6 +330,9 @@ pub struct Demo {
     /// Send at most so many probes; of more, an even sample.
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub probes: usize,
+    /// How pods hang on their nodes.
+    #[arg(long, value_enum, default_value_t)]
+    pub topology: Wiring,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

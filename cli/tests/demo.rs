@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use nopal::demo::{self, Cast, Limits, Plan, Stage};
+use nopal::demo::{self, Cast, Limits, Plan, Stage, Wiring};
 use nopal::inventory::{Inventory, MadeUp};
 use nopal::manifest::{self, Source};
 use policy_core::testing::{Size, random_cluster};
@@ -112,6 +112,38 @@ fn the_text_fits_eighty_columns_and_has_no_colour_in_a_pipe() {
 }
 
 #[test]
+fn the_example_agrees_on_every_topology_that_rules_can_hold_in() {
+    for topology in ["ptp", "bridge", "vxlan"] {
+        let output = nopal_demo(&["--topology", topology, "--probes", "2000"]);
+        let stdout = agreed(&output);
+        assert!(stdout.ends_with(" agree, 0 disagree\n"), "{stdout}");
+        let was_switched =
+            stdout.contains("node-b: the bridge cni0 passed packets between its pods");
+        assert_eq!(was_switched, topology == "bridge", "{stdout}");
+        assert!(
+            stdout.lines().all(|line| line.chars().count() <= 80),
+            "{stdout}"
+        );
+    }
+}
+
+#[test]
+fn a_topology_that_rules_cannot_hold_in_is_refused_with_the_reason() {
+    let output = nopal_demo(&["--topology", "macvlan"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.starts_with("error: the rules of node node-a cannot hold for its pods\n"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("macvlan on eth0: NOT ENFORCED: the node does not forward"),
+        "{stderr}"
+    );
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
 fn random_clusters_agree_with_the_kernel() {
     let folder = tempfile::tempdir().unwrap();
     let run = |seed: u64| {
@@ -158,7 +190,7 @@ fn rules_of_other_policies_are_seen_to_disagree() {
     let cast = Cast::new(&inventory.cluster, &graph, limits);
     let plan = Plan::new(&cast, &inventory.cluster, &graph, limits.probes);
     let stop = AtomicBool::new(false);
-    let mut stage = Stage::build(&cast, false, &stop).unwrap();
+    let mut stage = Stage::build(&cast, Wiring::Routed, false, &stop).unwrap();
     stage
         .apply(&cast, &RuleGraph::compile(&Cluster::default()))
         .unwrap();

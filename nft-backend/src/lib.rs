@@ -45,6 +45,7 @@ mod senders;
 pub mod statement;
 mod statement_json;
 mod switch_over;
+pub mod topology;
 pub mod transaction;
 mod transaction_json;
 pub mod value;

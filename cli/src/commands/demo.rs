@@ -65,13 +65,16 @@ fn show(
         cast.topology.nodes.len(),
         cast.topology.pods.len()
     ));
-    let mut stage = Stage::build(cast, options.keep, stop)?;
+    let mut stage = Stage::build(cast, options.topology, options.keep, stop)?;
     progress("applying the policies on each node");
-    stage.apply(cast, graph)?;
+    let switched = stage.apply(cast, graph)?;
     progress(&format!("sending {} probes", plan.trials.len()));
     let outcome = demo::run(plan, graph, &mut stage)?;
     report::print(&match options.format {
-        Format::Text => report::demo::text(cast, plan, &outcome, arguments.color.is_on()),
+        Format::Text => {
+            let text = report::demo::text(cast, plan, &outcome, arguments.color.is_on());
+            report::demo::switched(&switched) + &text
+        }
         Format::Json => report::json(&report::demo::json(cast, plan, &outcome)),
     });
     if options.keep {

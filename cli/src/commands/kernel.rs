@@ -36,6 +36,9 @@ pub(super) fn explain_stage(error: &StageError) -> String {
         StageError::Lab(LabError::IpMissing(reason)) => {
             format!("cannot start ip: {reason}; it is in the package iproute2")
         }
+        StageError::Lab(LabError::PluginMissing { .. }) => {
+            format!("{error}; the package containernetworking-plugins has it")
+        }
         StageError::Lab(LabError::NotRoot) => {
             "a demonstration makes network namespaces, which needs root; try sudo".to_owned()
         }

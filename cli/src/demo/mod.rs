@@ -12,9 +12,11 @@ mod plan;
 mod ports;
 mod run;
 mod stage;
+mod wiring;
 
 pub use cast::{Cast, Endpoint, Kind, LeftOut, Limits};
 pub use interrupt::stop_on_signals;
 pub use plan::{Plan, Trial};
 pub use run::{Disagreement, Outcome, Prober, run};
-pub use stage::{Stage, StageError, clean, remove_leftovers};
+pub use stage::{Stage, StageError, SwitchedBridge, clean, remove_leftovers};
+pub use wiring::Wiring;

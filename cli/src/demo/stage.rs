@@ -7,10 +7,11 @@ use nft_backend::layout::LayoutError;
 use nft_backend::load::{LoadError, StandingFlows, load};
 use nft_backend::nft::Nft;
 use nft_backend::render::render;
+use nft_backend::topology::{LocalPod, NodeNetwork, Report, TopologyError};
 use nopal_lab::{Lab, LabError, Probe, ProbeKind, Seen};
 use policy_core::{Flow, FlowPort, Protocol, RuleGraph, Verdict};
 
-use super::{Cast, Prober};
+use super::{Cast, Prober, Wiring};
 
 /// What the names of namespaces begin with that go away at the end.
 const PREFIX: &str = "nopal-demo";
@@ -38,6 +39,22 @@ pub enum StageError {
         /// Why.
         source: LayoutError,
     },
+    /// It could not be found out, or changed, how a node's pods are wired.
+    #[error("node {node}: {source}")]
+    Topology {
+        /// The node.
+        node: String,
+        /// Why.
+        source: TopologyError,
+    },
+    /// The rules would not hold for some pods, so none are put in force.
+    #[error("the rules of node {node} cannot hold for its pods\n{lines}")]
+    NotEnforced {
+        /// The node.
+        node: String,
+        /// What was found out about each of the addresses.
+        lines: String,
+    },
     /// A node's ruleset could not be put in force.
     #[error("node {node}: {source}")]
     Load {
@@ -48,21 +65,37 @@ pub enum StageError {
     },
 }
 
+/// A bridge that passed packets between its ports to no rule until it was told to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwitchedBridge {
+    /// Its node.
+    pub node: String,
+    /// Its name.
+    pub bridge: String,
+}
+
 impl<'s> Stage<'s> {
     /// Makes the namespaces. `is_kept` chooses names that [`remove_leftovers`] does not touch. When `stop` is raised,
     /// this and all that follows ends with [`LabError::Interrupted`].
-    pub fn build(cast: &Cast, is_kept: bool, stop: &'s AtomicBool) -> Result<Self, StageError> {
+    pub fn build(
+        cast: &Cast,
+        wiring: Wiring,
+        is_kept: bool,
+        stop: &'s AtomicBool,
+    ) -> Result<Self, StageError> {
         let prefix = if is_kept { KEPT_PREFIX } else { PREFIX };
-        let lab = Lab::build(&cast.topology, prefix);
+        let lab = Lab::build_wired(&cast.topology, wiring.into(), prefix);
         // An interrupt from the terminal reaches the programs that build as well, and ends them first.
         check(stop)?;
         Ok(Self { lab: lab?, stop })
     }
 
-    /// Puts the ruleset of every node in force in its namespace.
-    pub fn apply(&self, cast: &Cast, graph: &RuleGraph) -> Result<(), StageError> {
+    /// Puts the ruleset of every node in force in its namespace, and tells which bridges had to be switched for it to
+    /// hold. Where it would not hold for a pod whatever is done, [`StageError::NotEnforced`] says so.
+    pub fn apply(&self, cast: &Cast, graph: &RuleGraph) -> Result<Vec<SwitchedBridge>, StageError> {
         let config = Config::default();
         let graph = graph.minimize();
+        let mut switched = Vec::new();
         for node in &cast.topology.nodes {
             check(self.stop)?;
             let name = || node.name.clone();
@@ -72,6 +105,8 @@ impl<'s> Stage<'s> {
                     source,
                 })?;
             let namespace = self.lab.node_namespace(&node.name)?.path();
+            let network = NodeNetwork::in_namespace(&namespace);
+            let bridges = self.report(cast, &node.name, &network)?.bridges_to_switch();
             let mut kernel = Nft::new().in_namespace(namespace);
             let loaded = load(&mut kernel, &ruleset, &config, StandingFlows::Recheck);
             check(self.stop)?;
@@ -79,8 +114,40 @@ impl<'s> Stage<'s> {
                 node: name(),
                 source,
             })?;
+            for bridge in bridges {
+                network
+                    .ensure_bridge_netfilter(&bridge)
+                    .map_err(in_topology(&node.name))?;
+                switched.push(SwitchedBridge {
+                    node: name(),
+                    bridge,
+                });
+            }
         }
-        Ok(())
+        Ok(switched)
+    }
+
+    /// How the packets of a node's pods go, which is by a hook that rules can hold at.
+    fn report(&self, cast: &Cast, node: &str, network: &NodeNetwork) -> Result<Report, StageError> {
+        let mut pods = Vec::new();
+        for pod in cast.topology.pods.iter().filter(|pod| pod.node == node) {
+            pods.push(LocalPod {
+                name: pod.name.clone(),
+                addresses: pod.addresses.clone(),
+                namespace: Some(self.lab.pod_namespace(&pod.name)?.path()),
+            });
+        }
+        let report = network.detect(&pods);
+        check(self.stop)?;
+        let report = report.map_err(in_topology(node))?;
+        let lines: Vec<String> = report.impossible().map(ToString::to_string).collect();
+        if lines.is_empty() {
+            return Ok(report);
+        }
+        Err(StageError::NotEnforced {
+            node: node.to_owned(),
+            lines: lines.join("\n"),
+        })
     }
 
     /// The names of the namespaces of a node and of a pod, of the first of each.
@@ -130,6 +197,13 @@ fn probe(flow: &Flow) -> Probe {
         from: flow.from,
         to: flow.to,
         kind,
+    }
+}
+
+fn in_topology(node: &str) -> impl Fn(TopologyError) -> StageError {
+    |source| StageError::Topology {
+        node: node.to_owned(),
+        source,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::counted;
 use super::demo_matrix::{self, Style};
-use crate::demo::{Cast, Disagreement, Kind, Outcome, Plan, Trial};
+use crate::demo::{Cast, Disagreement, Kind, Outcome, Plan, SwitchedBridge, Trial};
 
 /// At most so many lines tell which ports are open, and which disagreements there are; JSON has them all.
 const MOST_LINES: usize = 40;
@@ -61,6 +61,16 @@ pub fn text(cast: &Cast, plan: &Plan, outcome: &Outcome, is_colored: bool) -> St
         );
     }
     text
+}
+
+/// Which bridges had to be switched, for people.
+pub fn switched(bridges: &[SwitchedBridge]) -> String {
+    let line = |SwitchedBridge { node, bridge }: &SwitchedBridge| {
+        wrapped(&format!(
+            "{node}: the bridge {bridge} passed packets between its pods to no rule; it calls netfilter now"
+        ))
+    };
+    bridges.iter().map(line).collect()
 }
 
 /// The demonstration for programs.

@@ -28,6 +28,27 @@ pub enum LabError {
         /// How long it had.
         seconds: u64,
     },
+    /// A CNI plugin is not installed.
+    #[error("there is no CNI plugin `{plugin}` in {directories}")]
+    PluginMissing {
+        /// The plugin.
+        plugin: &'static str,
+        /// Where it was looked for.
+        directories: String,
+    },
+    /// A CNI plugin did not attach a pod.
+    #[error("the CNI plugin `{plugin}` did not attach `{pod}`: {message}")]
+    PluginRefused {
+        /// The plugin.
+        plugin: &'static str,
+        /// The namespace of the pod.
+        pod: String,
+        /// What the plugin had to say.
+        message: String,
+    },
+    /// A tunnel between the nodes needs two ends of one family.
+    #[error("the nodes have no address family in common, so no tunnel can join them")]
+    NoCommonFamily,
     /// The caller's stop flag was raised.
     #[error("interrupted")]
     Interrupted,

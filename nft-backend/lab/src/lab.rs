@@ -5,17 +5,13 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
 
 use nix::unistd::geteuid;
 
 use crate::namespace::existing_names;
 use crate::source_port::SourcePorts;
-use crate::wiring::Wiring;
-use crate::{LabError, Namespace, Probe, Seen, Topology, ip, probe, sysctl};
-
-/// `ip` processes that run at the same time.
-const WORKERS: usize = 4;
+use crate::wiring::Plan;
+use crate::{LabError, Namespace, Probe, Seen, Topology, Wiring, ip, probe, sysctl};
 
 /// The longest prefix; what follows it in a name stays far below the 255 bytes of a file name.
 const MAX_PREFIX: usize = 32;
@@ -47,6 +43,16 @@ impl Lab {
     /// `PREFIX-PID-NUMBER-node0-NAME` and `PREFIX-PID-NUMBER-pod0-NAME`, where PID is this process and
     /// NUMBER tells its labs apart. What was made before an error is deleted again.
     pub fn build(topology: &Topology, prefix: &str) -> Result<Self, LabError> {
+        Self::build_wired(topology, Wiring::Routed, prefix)
+    }
+
+    /// The same with the pods wired in another way. Plugins that are missing, or that the kernel lacks
+    /// something for, are errors.
+    pub fn build_wired(
+        topology: &Topology,
+        wiring: Wiring,
+        prefix: &str,
+    ) -> Result<Self, LabError> {
         check_prefix(prefix)?;
         topology.check()?;
         if !geteuid().is_root() {
@@ -60,9 +66,11 @@ impl Lab {
         let routers = 1 + topology.nodes.len();
         let set_up = || sysctl::set_up(&lab.namespaces, routers, topology.has_ipv6());
         lab.world_namespace().run(set_up)??;
-        let wiring = Wiring::new(topology, &lab.namespaces);
-        ip::batch(None, &wiring.links())?;
-        run_in_parallel(&wiring.interfaces())?;
+        if let Some(is_on) = wiring.bridge_netfilter() {
+            let set = || sysctl::set_bridge_netfilter(&lab.namespaces[1..routers], is_on);
+            lab.world_namespace().run(set)??;
+        }
+        Plan::new(wiring, topology, &lab.namespaces)?.carry_out()?;
         Ok(lab)
     }
 
@@ -271,20 +279,6 @@ fn label(name: &str) -> String {
         }
     };
     name.chars().map(kept).take(MAX_LABEL).collect()
-}
-
-fn run_in_parallel(batches: &[(&Namespace, String)]) -> Result<(), LabError> {
-    let share = batches.len().div_ceil(WORKERS);
-    let run = |(namespace, lines): &(&Namespace, String)| ip::batch(Some(namespace.name()), lines);
-    thread::scope(|scope| {
-        let workers: Vec<_> = batches
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().try_for_each(run)))
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("`ip::batch` does not panic"))
-    })
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! "world" which holds the external addresses and routes between the nodes. Nothing is translated on
 //! the way, so a packet filter in a node's forward hook sees the addresses of the two ends.
 //! [`Lab::probe`] then finds out which flows get through; [`Traffic`] and [`Connection`] are flows
-//! that last, for tests which change the filter under them.
+//! that last, for tests which change the filter under them. [`Lab::build_wired`] hangs the pods on
+//! their nodes in another [`Wiring`], by the reference CNI plugins.
 //!
 //! The crate knows neither Kubernetes nor nftables. It needs root and iproute2's `ip`.
 
+mod cni;
 mod connection;
 mod error;
 mod ip;
@@ -17,6 +19,7 @@ mod listener;
 mod namespace;
 mod poll;
 mod probe;
+mod process;
 mod source_port;
 mod sysctl;
 mod topology;
@@ -30,3 +33,4 @@ pub use namespace::Namespace;
 pub use probe::{Probe, ProbeKind, Seen};
 pub use topology::{NodeSpec, PodSpec, Topology, is_routable};
 pub use traffic::{Counted, Stream, Traffic};
+pub use wiring::Wiring;

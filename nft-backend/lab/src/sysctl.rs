@@ -47,11 +47,28 @@ pub(crate) fn set_up(namespaces: &[Namespace], routers: usize, ipv6: bool) -> Re
         }
         namespace.enter()?;
         for (key, value) in settings {
-            fs::write(format!("/proc/sys/net/{key}"), value).map_err(LabError::io(format!(
-                "set net/{key} in `{}`",
-                namespace.name()
-            )))?;
+            set(namespace, key, value)?;
         }
     }
     Ok(())
+}
+
+/// Switches the IP hooks of bridges on or off for the whole of each namespace. The settings are there
+/// where the kernel has `br_netfilter`.
+pub(crate) fn set_bridge_netfilter(nodes: &[Namespace], is_on: bool) -> Result<(), LabError> {
+    let value = if is_on { "1" } else { "0" };
+    for node in nodes {
+        node.enter()?;
+        set(node, "bridge/bridge-nf-call-iptables", value)?;
+        set(node, "bridge/bridge-nf-call-ip6tables", value)?;
+    }
+    Ok(())
+}
+
+/// The thread is in the namespace.
+fn set(namespace: &Namespace, key: &str, value: &str) -> Result<(), LabError> {
+    fs::write(format!("/proc/sys/net/{key}"), value).map_err(LabError::io(format!(
+        "set net/{key} in `{}`",
+        namespace.name()
+    )))
 }

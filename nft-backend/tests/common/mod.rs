@@ -14,12 +14,15 @@ pub(crate) mod grants;
 pub(crate) mod judge;
 pub(crate) mod kinds;
 pub(crate) mod mutation;
+pub(crate) mod neighbours;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
+pub(crate) mod proxy;
 pub(crate) mod watched;
 pub(crate) mod ways;
 pub(crate) mod wire;
+pub(crate) mod wired;
 
 /// Two local pods and two policies, in both families:
 ///
