@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::LabError;
+use crate::patience::patient;
 
 /// How long one `ip` may take. A batch for a thousand pods takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -70,14 +71,14 @@ fn wait(child: &mut Child, command: &str) -> Result<bool, LabError> {
         if let Some(status) = status {
             return Ok(status.success());
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > patient(LIMIT) {
             child
                 .kill()
                 .map_err(LabError::io(format!("stop `{command}`")))?;
             child
                 .wait()
                 .map_err(LabError::io(format!("wait for `{command}`")))?;
-            let seconds = LIMIT.as_secs();
+            let seconds = patient(LIMIT).as_secs();
             return Err(LabError::TimedOut {
                 command: command.to_owned(),
                 seconds,

@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use crate::namespace::existing_names;
 use crate::source_port::SourcePorts;
 use crate::wiring::Wiring;
-use crate::{LabError, Namespace, Probe, Seen, Topology, ip, probe, sysctl};
+use crate::{LabError, Namespace, Probe, Seen, Topology, ip, patience, probe, sysctl};
 
 /// `ip` processes that run at the same time.
 const WORKERS: usize = 4;
@@ -48,6 +48,7 @@ impl Lab {
     /// NUMBER tells its labs apart. What was made before an error is deleted again.
     pub fn build(topology: &Topology, prefix: &str) -> Result<Self, LabError> {
         check_prefix(prefix)?;
+        patience::check()?;
         topology.check()?;
         if !geteuid().is_root() {
             return Err(LabError::NotRoot);
