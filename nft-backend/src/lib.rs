@@ -30,6 +30,7 @@ pub mod names;
 mod netlink;
 pub mod nft;
 mod permissions;
+mod picked_up;
 mod placement;
 mod process;
 pub mod render;

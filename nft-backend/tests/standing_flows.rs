@@ -8,14 +8,16 @@
 
 mod common;
 
-use common::flows::{alive, begin, ports, silent, translate_service, while_speaking};
-use common::pair::{NODE, OBJECTS, build};
+use common::flows::{LONG, SHORT, alive, begin, ports, silent, translate_service, while_speaking};
+use common::netns::run_in;
+use common::pair::{DB, NODE, OBJECTS, WEB, build, in_each_family};
 use common::wire::put_in_force;
 use nft_backend::config::Config;
 use nft_backend::live::{Live, Update};
 use nft_backend::nft::Nft;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
+use nopal_lab::Connection;
 use policy_core::RuleGraph;
 use policy_core::testing::Objects;
 
@@ -178,5 +180,45 @@ fn flows_older_than_the_table_are_cut_by_the_first_load_and_by_nothing_else() {
         ("nopal-st-old-e", ("web", "web", only("egress", &kept()))),
     ] {
         cut_and_recover(prefix, None, &rules(&[policy]), Way::Load);
+    }
+}
+
+/// Without a Service nothing makes the kernel track connections before our first load, which then sees them from the
+/// middle, and does not know which end is the client.
+#[test]
+fn a_connection_older_than_connection_tracking_is_cut_whichever_end_speaks_first() {
+    for policy in [
+        ("db", "db", only("ingress", &kept())),
+        ("web", "web", only("egress", &kept())),
+    ] {
+        let (lab, mut kernel) = build("nopal-st-untr");
+        for (number, (web, db)) in (0..).zip(in_each_family(WEB, DB)) {
+            let open = |port| Connection::open(&lab, web, db, port + number, LONG).unwrap();
+            let [mut driven, mut pushed, mut kept] = [CUT, CUT + 2, KEPT].map(open);
+            let config = Config::default();
+            put_in_force(&mut kernel, &rules(std::slice::from_ref(&policy)), &config);
+            assert!(!driven.exchange(SHORT) && !driven.push(SHORT), "{db}");
+            assert!(!pushed.push(SHORT) && !pushed.exchange(SHORT), "{db}");
+            assert!(kept.exchange(LONG) && kept.push(LONG), "{db}");
+            run_in(
+                lab.node_namespace(NODE).unwrap(),
+                &["nft", "delete table inet nopal"],
+            );
+        }
+    }
+}
+
+/// The same for pods that no policy isolates: nothing is lost, whoever speaks.
+#[test]
+fn a_connection_older_than_connection_tracking_lives_where_no_policy_is() {
+    let (lab, mut kernel) = build("nopal-st-free");
+    let other = ("far", "far", "policyTypes: [Ingress]".to_owned());
+    let mut flows = in_each_family(WEB, DB).map(|(web, db)| {
+        [KEPT, KEPT + 1].map(|port| Connection::open(&lab, web, db, port, LONG).unwrap())
+    });
+    put_in_force(&mut kernel, &rules(&[other]), &Config::default());
+    for [driven, pushed] in &mut flows {
+        assert!(driven.exchange(LONG) && driven.push(LONG));
+        assert!(pushed.push(LONG) && pushed.exchange(LONG));
     }
 }

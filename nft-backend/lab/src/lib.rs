@@ -30,7 +30,7 @@ pub use dialogue::Dialogue;
 pub use error::LabError;
 pub use lab::Lab;
 pub use namespace::Namespace;
-pub use patience::patient;
+pub use patience::{feasible, patient};
 pub use probe::{Probe, ProbeKind, Seen};
 pub use topology::{NodeSpec, PodSpec, Topology, is_routable};
 pub use traffic::{Counted, Stream, Traffic};

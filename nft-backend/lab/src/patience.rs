@@ -16,9 +16,20 @@ const MOST: u32 = 100;
 /// is to be seen takes so much longer; what is looked for stays the same.
 #[must_use]
 pub fn patient(time: Duration) -> Duration {
+    time * known_factor()
+}
+
+/// How much of some work this machine does in the usual time: divided by the same number, and at least 1. For how often
+/// something is tried and how many packets a second are sent, never for what must come of it.
+#[must_use]
+pub fn feasible(count: u32) -> u32 {
+    (count / known_factor()).max(1)
+}
+
+fn known_factor() -> u32 {
     static FACTOR: OnceLock<u32> = OnceLock::new();
     // A value that is none keeps `Lab::build` from building anything.
-    time * *FACTOR.get_or_init(|| factor().unwrap_or(1))
+    *FACTOR.get_or_init(|| factor().unwrap_or(1))
 }
 
 /// Refuses a variable that says nothing.

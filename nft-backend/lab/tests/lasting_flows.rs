@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{DB, WEB, address, build, filter_forwarding, nft};
-use nopal_lab::{Connection, Counted, LabError, Stream, Traffic};
+use nopal_lab::{Connection, Counted, LabError, Stream, Traffic, feasible, patient};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -25,8 +25,8 @@ fn traffic_is_counted_for_each_flow() {
         stream(1, 7000),
         stream(1, 7001),
     ];
-    let traffic = Traffic::start(&lab, &streams, 20_000).unwrap();
-    thread::sleep(Duration::from_secs(2));
+    let traffic = Traffic::start(&lab, &streams, feasible(20_000)).unwrap();
+    thread::sleep(patient(Duration::from_secs(2)));
     let counted = traffic.stop();
     for (stream, Counted { sent, received }) in streams.iter().zip(counted) {
         assert!(sent > 5_000, "{stream:?} sent {sent} in two seconds");
@@ -48,9 +48,9 @@ fn a_leak_of_a_moment_is_counted() {
         to: address(DB[0]),
         port: 7001,
     };
-    let traffic = Traffic::start(&lab, &[denied], 10_000).unwrap();
+    let traffic = Traffic::start(&lab, &[denied], feasible(10_000)).unwrap();
     nft(&lab, "node-b", "flush ruleset");
-    thread::sleep(Duration::from_millis(50));
+    thread::sleep(patient(Duration::from_millis(50)));
     filter_forwarding(&lab, "node-b", closed);
     let counted = traffic.stop()[0];
     assert!(
