@@ -21,8 +21,9 @@ use crate::statement::{Field, Rule};
 use crate::value::{Family, PortRange};
 use crate::vocabulary::{ct_new, goto, in_set, port_in, return_to_caller, tcp_not_syn};
 
-/// Where Linux's own range for the ports of clients begins.
-const FIRST_CLIENT_PORT: u16 = 32_768;
+/// Linux's own range for the ports of clients begins at 32768.
+const CLIENTS: PortRange = PortRange::new(32_768, u16::MAX).expect("written in order");
+const SERVERS: PortRange = PortRange::new(0, 32_767).expect("written in order");
 
 /// The rule of `classify` that leads to [`add_chain`]'s.
 pub(crate) fn rule() -> Rule {
@@ -31,16 +32,11 @@ pub(crate) fn rule() -> Rule {
 
 /// Adds the chain. A packet that it returns comes back behind the jump to `classify`, where it is denied.
 pub(crate) fn add_chain(ruleset: &mut Ruleset) {
-    let clients = PortRange::new(FIRST_CLIENT_PORT, u16::MAX);
-    let servers = PortRange::new(0, FIRST_CLIENT_PORT - 1);
-    let by_client = clients.zip(servers).map(|(clients, servers)| {
-        Rule::new([
-            port_in(Field::ThSport, clients),
-            port_in(Field::ThDport, servers),
-            goto(&Name::fixed(EGRESS)),
-        ])
-    });
-    let mut rules: Vec<Rule> = by_client.into_iter().collect();
+    let mut rules = vec![Rule::new([
+        port_in(Field::ThSport, CLIENTS),
+        port_in(Field::ThDport, SERVERS),
+        goto(&Name::fixed(EGRESS)),
+    ])];
     for family in Family::ALL {
         // The pairs of isolated pods with themselves also tell which pods are isolated.
         for end in [saddr(family), daddr(family)] {

@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::fmt::Write;
+
 use common::flows::{LONG, SHORT, alive, begin, ports, silent, translate_service, while_speaking};
 use common::netns::run_in;
 use common::pair::{DB, NODE, OBJECTS, WEB, build, in_each_family};
@@ -31,10 +33,12 @@ const BUSY: u16 = 6050;
 fn rules(policies: &[(&str, &str, String)]) -> Ruleset {
     let mut objects = OBJECTS.to_owned();
     for (name, app, spec) in policies {
-        objects += &format!(
+        write!(
+            objects,
             "---\n{{kind: NetworkPolicy, metadata: {{namespace: shop, name: {name}}}, \
              spec: {{podSelector: {{matchLabels: {{app: {app}}}}}, {spec}}}}}\n"
-        );
+        )
+        .unwrap();
     }
     let graph = RuleGraph::compile(&Objects::from_yaml(&objects).unwrap().cluster());
     render(&graph, NODE, &Config::default()).unwrap()

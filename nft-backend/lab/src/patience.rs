@@ -19,11 +19,12 @@ pub fn patient(time: Duration) -> Duration {
     time * known_factor()
 }
 
-/// How much of some work this machine does in the usual time: divided by the same number, and at least 1. For how often
-/// something is tried and how many packets a second are sent, never for what must come of it.
+/// How much of some work this machine can be asked for: divided by the square of the same number, and at least 1. For
+/// how often something is tried and how many packets a second are sent, never for what must come of it. The square,
+/// because an emulated processor is slower by more than what is waited for: much of a wait is no work.
 #[must_use]
 pub fn feasible(count: u32) -> u32 {
-    (count / known_factor()).max(1)
+    (count / known_factor().pow(2)).max(1)
 }
 
 fn known_factor() -> u32 {

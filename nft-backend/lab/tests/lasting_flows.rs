@@ -29,7 +29,7 @@ fn traffic_is_counted_for_each_flow() {
     thread::sleep(patient(Duration::from_secs(2)));
     let counted = traffic.stop();
     for (stream, Counted { sent, received }) in streams.iter().zip(counted) {
-        assert!(sent > 5_000, "{stream:?} sent {sent} in two seconds");
+        assert!(sent > u64::from(feasible(5_000)), "{stream:?} sent {sent}");
         assert_eq!(
             received,
             if stream.port == 7000 { sent } else { 0 },
