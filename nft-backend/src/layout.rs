@@ -15,7 +15,7 @@
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
-//! because nobody knows whether the client sent it ([`picked_up`]).
+//! because nobody knows whether the client sent it (module `picked_up`).
 //!
 //! A packet whose ends are both in no dispatch map is foreign; it passes both stages and is stamped
 //! like any other. What a pod and its own node say to each other is not forwarded and so never

@@ -8,7 +8,10 @@ use std::time::Duration;
 use common::{DB, WEB, address, build, filter_forwarding, nft};
 use nopal_lab::{Connection, Counted, LabError, Stream, Traffic, feasible, patient};
 
-const PATIENCE: Duration = Duration::from_millis(500);
+/// For what must come.
+const LONG: Duration = Duration::from_secs(20);
+/// For what must not come.
+const SHORT: Duration = Duration::from_millis(500);
 
 #[test]
 fn traffic_is_counted_for_each_flow() {
@@ -64,17 +67,16 @@ fn a_connection_lives_until_a_filter_cuts_it_and_recovers_after() {
     let lab = build("lab-conn");
     for (from, to) in WEB.into_iter().zip(DB) {
         let (from, to) = (address(from), address(to));
-        let mut connection = Connection::open(&lab, from, to, 5432, PATIENCE).unwrap();
-        assert!(connection.exchange(PATIENCE) && connection.push(PATIENCE));
+        let mut connection = Connection::open(&lab, from, to, 5432, LONG).unwrap();
+        assert!(connection.exchange(LONG) && connection.push(LONG));
         filter_forwarding(&lab, "node-a", "policy drop;");
-        assert!(!connection.exchange(PATIENCE) && !connection.push(PATIENCE));
-        let refused = Connection::open(&lab, from, to, 5432, PATIENCE);
+        assert!(!connection.exchange(SHORT) && !connection.push(SHORT));
+        let refused = Connection::open(&lab, from, to, 5432, SHORT);
         assert!(matches!(
             refused,
             Err(LabError::NotConnected { port: 5432, .. })
         ));
         nft(&lab, "node-a", "delete table inet lab_test");
-        let patience = Duration::from_secs(10);
-        assert!(connection.exchange(patience) && connection.push(patience));
+        assert!(connection.exchange(LONG) && connection.push(LONG));
     }
 }
