@@ -65,7 +65,7 @@ impl Bed {
                     Ok(socket)
                 })??;
         if is_answered {
-            let wait = Some(Duration::from_secs(5));
+            let wait = Some(Duration::from_secs(20));
             server.set_read_timeout(wait)?;
             socket.set_read_timeout(wait)?;
             socket.send(&[0])?;
