@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test check doc bench fuzz ci
+.PHONY: help setup build demo test test-kernels check doc bench bench-dataplane fuzz ci
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## install what the tests and the demo need and this machine lacks (Debian packages; needs root)
 	@.ci/setup
@@ -19,6 +19,9 @@ demo: setup ## build a cluster of network namespaces and compare every probe wit
 test: setup ## run every test but benchmarks and long fuzzing, the kernel tests included (needs root)
 	$(CARGO) test --workspace --all-features --quiet
 
+test-kernels: setup ## run the packet tests on Debian's stock kernel in a virtual machine, without KVM (needs root)
+	@.ci/test-kernels $(TESTS)
+
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
@@ -28,6 +31,9 @@ doc: ## the crates' documentation, warnings as errors
 
 bench: ## measure compiling and rendering, and write docs/benchmarks.md
 	docs/benchmarks.sh
+
+bench-dataplane: setup ## measure packets, changes and memory of the data plane, and write its part of docs/benchmarks.md (needs root)
+	docs/bench-dataplane.sh
 
 fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
 	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60

@@ -50,6 +50,8 @@ pub enum Payload {
 pub enum Conntrack {
     /// The first of its flow.
     New,
+    /// The first that is seen of a flow which began before; a TCP packet of this kind opens no connection.
+    PickedUp,
     /// Of a flow that was seen in both directions.
     Established {
         /// The flow's mark.
@@ -140,6 +142,7 @@ enum End {
 enum Step<'a> {
     NextStatement,
     NextRule,
+    Return,
     Jump(&'a Name),
     Goto(&'a Name),
     End(End),
@@ -158,7 +161,7 @@ impl<'a> Run<'a> {
                 rule += 1;
             }
             match step {
-                Step::NextStatement | Step::NextRule => match callers.pop() {
+                Step::NextStatement | Step::NextRule | Step::Return => match callers.pop() {
                     Some(caller) => (chain, rule) = caller,
                     None => return Ok(None),
                 },
@@ -194,7 +197,16 @@ impl<'a> Run<'a> {
                 let values: Option<Vec<Value>> = fields.iter().map(|f| self.field(*f)).collect();
                 values.is_some_and(|values| holds(set, &values))
             }
-            Statement::CtEstablished => conntrack != Conntrack::New,
+            Statement::CtEstablished => !conntrack.is_new(),
+            Statement::CtNew => conntrack.is_new(),
+            // Only a connection that was under way is one whose first packet opens nothing.
+            Statement::TcpNotSyn => {
+                conntrack != Conntrack::New && self.packet.payload.protocol() == Some(Protocol::Tcp)
+            }
+            Statement::PortIn { field, ports } => match self.field(*field) {
+                Some(Value::Port(port)) => ports.contains(port),
+                _ => false,
+            },
             Statement::CtRelated => matches!(conntrack, Conntrack::Related { .. }),
             Statement::CtReply => conntrack.way() == FlowWay::Reply,
             Statement::CtMarkIs { mask, value } => self.mark & mask == *value,
@@ -213,6 +225,7 @@ impl<'a> Run<'a> {
                 };
                 return Ok(target.map_or(Step::NextStatement, Step::Goto));
             }
+            Statement::Return => return Ok(Step::Return),
             Statement::Jump(chain) => return Ok(Step::Jump(chain)),
             Statement::Goto(chain) => return Ok(Step::Goto(chain)),
             Statement::Accept => return Ok(Step::End(End::Accept)),
@@ -251,16 +264,20 @@ impl<'a> Run<'a> {
 }
 
 impl Conntrack {
+    fn is_new(self) -> bool {
+        matches!(self, Self::New | Self::PickedUp)
+    }
+
     fn mark(self) -> u32 {
         match self {
-            Self::New => 0,
+            Self::New | Self::PickedUp => 0,
             Self::Established { mark, .. } | Self::Related { mark, .. } => mark,
         }
     }
 
     fn way(self) -> FlowWay {
         match self {
-            Self::New => FlowWay::Original,
+            Self::New | Self::PickedUp => FlowWay::Original,
             Self::Established { way, .. } | Self::Related { way, .. } => way,
         }
     }

@@ -14,6 +14,8 @@
 //! `jump classify`, and is denied: the structure fails closed. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
+//! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
+//! because nobody knows whether the client sent it (module `picked_up`).
 //!
 //! A packet whose ends are both in no dispatch map is foreign; it passes both stages and is stamped
 //! like any other. What a pod and its own node say to each other is not forwarded and so never
@@ -27,6 +29,7 @@ use crate::generation::{Generation, MarkBits};
 use crate::names::{
     BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
 };
+use crate::picked_up;
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
 use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
@@ -174,6 +177,8 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
             ct_reply(),
             goto(&Name::fixed(R_EGRESS)),
         ]));
+        rules.push(picked_up::rule());
+        picked_up::add_chain(ruleset);
     }
     rules.push(Rule::new([goto(&Name::fixed(EGRESS))]));
     ruleset
@@ -331,14 +336,14 @@ pub(crate) fn direction_of(map: &Name) -> Option<Direction> {
 }
 
 /// `self4`, `self6`
-fn self_set(family: Family) -> Name {
+pub(crate) fn self_set(family: Family) -> Name {
     Name::fixed(format!("self{}", family.digit()))
 }
 
-fn saddr(family: Family) -> Field {
+pub(crate) fn saddr(family: Family) -> Field {
     class_chain::source(family)
 }
 
-fn daddr(family: Family) -> Field {
+pub(crate) fn daddr(family: Family) -> Field {
     class_chain::destination(family)
 }

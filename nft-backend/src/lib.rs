@@ -36,6 +36,7 @@ pub mod nft;
 pub mod notifications;
 pub mod pace;
 mod permissions;
+mod picked_up;
 mod placement;
 mod process;
 pub mod render;

@@ -21,6 +21,8 @@ pub const CLASSIFY: &str = "classify";
 pub const INGRESS: &str = "ingress";
 /// Dispatch on the source, original direction.
 pub const EGRESS: &str = "egress";
+/// What TCP connections pass that connection tracking did not see begin.
+pub const PICKED_UP: &str = "picked_up";
 /// Dispatch on the source of a reply, which is the destination of its flow.
 pub const R_INGRESS: &str = "r_ingress";
 /// Dispatch on the destination of a reply, which is the source of its flow.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::names::Name;
+use crate::value::PortRange;
 
 /// A rule of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +104,17 @@ pub enum Statement {
     },
     /// Matches packets of flows that conntrack knows, and what belongs to them.
     CtEstablished,
+    /// Matches packets that conntrack takes for the first of their flow.
+    CtNew,
+    /// Matches TCP packets other than the one that opens a connection.
+    TcpNotSyn,
+    /// Matches when a port is in the range.
+    PortIn {
+        /// The port.
+        field: Field,
+        /// The range.
+        ports: PortRange,
+    },
     /// Matches packets that only belong to a known flow, such as ICMP errors.
     CtRelated,
     /// Matches packets from the flow's destination to its source.
@@ -140,6 +152,8 @@ pub enum Statement {
     Jump(Name),
     /// Continues in a chain and does not come back to this one.
     Goto(Name),
+    /// Comes back behind the last jump.
+    Return,
     /// Ends the evaluation of our table: the packet passes.
     Accept,
     /// Drops the packet.
@@ -188,6 +202,11 @@ impl fmt::Display for Statement {
                 write!(f, "{} @{set}", fields.join(" . "))
             }
             Self::CtEstablished => f.write_str("ct state established,related"),
+            Self::CtNew => f.write_str("ct state new"),
+            Self::TcpNotSyn => f.write_str("tcp flags & (fin | syn | rst | ack) != syn"),
+            Self::PortIn { field, ports } => {
+                write!(f, "{field} {}-{}", ports.first(), ports.last())
+            }
             Self::CtRelated => f.write_str("ct state related"),
             Self::CtReply => f.write_str("ct direction reply"),
             Self::CtMarkIs { mask, value } => write!(f, "ct mark & {mask:#010x} == {value:#010x}"),
@@ -207,6 +226,7 @@ impl fmt::Display for Statement {
             Self::Vmap { field, map } => write!(f, "{field} vmap @{map}"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
+            Self::Return => f.write_str("return"),
             Self::Accept => f.write_str("accept"),
             Self::Drop => f.write_str("drop"),
             Self::Reject => f.write_str("reject with icmpx admin-prohibited"),

@@ -1,7 +1,8 @@
 //! Statements as nft's JSON, through the `nftables` crate's types.
 
 use nftables::expr::{
-    BinaryOperation, CT, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField, SetItem,
+    BinaryOperation, CT, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField, Range,
+    SetItem,
 };
 use nftables::stmt::{
     Counter, JumpTarget, Limit, Log, LogLevel, Mangle, Match, Operator, Reject, RejectType,
@@ -12,6 +13,10 @@ use nftables::types::RejectCode;
 use crate::names::Name;
 use crate::statement::{Field, NEIGHBOUR_TYPES, Statement};
 
+/// TCP's flags.
+const SYN: u32 = 0x02;
+const FIN_SYN_RST_ACK: u32 = 0x17;
+
 /// The statement as the crate writes it.
 pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
     match statement {
@@ -21,6 +26,17 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
         Statement::CtEstablished => {
             let states = vec![text("established"), text("related")];
             compare(Operator::IN, conntrack("state"), Expression::List(states))
+        }
+        Statement::CtNew => compare(Operator::IN, conntrack("state"), text("new")),
+        Statement::TcpNotSyn => {
+            let flags = and(payload("tcp", "flags"), FIN_SYN_RST_ACK);
+            compare(Operator::NEQ, flags, Expression::Number(SYN))
+        }
+        Statement::PortIn { field, ports } => {
+            let ends = [ports.first(), ports.last()];
+            let range = ends.map(|port| Expression::Number(port.into()));
+            let range = Expression::Range(Box::new(Range { range }));
+            compare(Operator::EQ, expression(*field), range)
         }
         Statement::CtRelated => compare(Operator::IN, conntrack("state"), text("related")),
         Statement::CtReply => compare(Operator::EQ, conntrack("direction"), text("reply")),
@@ -66,6 +82,7 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
         }),
         Statement::Jump(chain) => NftStatement::Jump(target(chain)),
         Statement::Goto(chain) => NftStatement::Goto(target(chain)),
+        Statement::Return => NftStatement::Return(None),
         Statement::Accept => NftStatement::Accept(None),
         Statement::Drop => NftStatement::Drop(None),
         Statement::Reject => NftStatement::Reject(Some(Reject::new(

@@ -16,6 +16,7 @@
 use crate::generation::{Generation, MarkBits};
 use crate::names::Name;
 use crate::statement::{Field, Rate, Statement};
+use crate::value::PortRange;
 
 /// `FIELD . FIELD @set`
 pub fn in_set(fields: impl IntoIterator<Item = Field>, set: &Name) -> Statement {
@@ -56,6 +57,21 @@ pub fn ip6_daddr_vmap(map: &Name) -> Statement {
 /// `ct state established,related`
 pub fn ct_established() -> Statement {
     Statement::CtEstablished
+}
+
+/// `ct state new`
+pub fn ct_new() -> Statement {
+    Statement::CtNew
+}
+
+/// `tcp flags & (fin | syn | rst | ack) != syn`
+pub fn tcp_not_syn() -> Statement {
+    Statement::TcpNotSyn
+}
+
+/// `th sport FIRST-LAST`, or `th dport` the same; a field that is no port matches nothing.
+pub fn port_in(field: Field, ports: PortRange) -> Statement {
+    Statement::PortIn { field, ports }
 }
 
 /// `ct state related`
@@ -107,6 +123,11 @@ pub fn jump(chain: &Name) -> Statement {
 /// `goto CHAIN`
 pub fn goto(chain: &Name) -> Statement {
     Statement::Goto(chain.clone())
+}
+
+/// `return`
+pub fn return_to_caller() -> Statement {
+    Statement::Return
 }
 
 /// `accept`

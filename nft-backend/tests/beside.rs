@@ -9,15 +9,15 @@ mod common;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use common::ip;
+use common::netns::run_in;
 use common::pair::{DB, FAR, NODE, NODE_ADDRESSES, WEB, build, in_each_family, rules};
 use common::wire::{put_in_force, seen};
 use nft_backend::config::Config;
 use nft_backend::nft::Nft;
-use nopal_lab::{Lab, Namespace, Probe, ProbeKind, Seen};
+use nopal_lab::{Lab, Probe, ProbeKind, Seen, patient};
 
 const DENY_ALL: &str = "policyTypes: [Ingress, Egress]";
 /// Web may send to this UDP port of db; db may send nothing but replies.
@@ -41,17 +41,7 @@ fn enforce(kernel: &mut Nft, spec: &str) {
 
 /// Runs a program in the namespace of the node.
 fn on_node(lab: &Lab, command: &[&str]) -> String {
-    run(lab.node_namespace(NODE).unwrap(), command)
-}
-
-/// Runs a program in a namespace and gives what it printed.
-fn run(namespace: &Namespace, command: &[&str]) -> String {
-    let (program, arguments) = command.split_first().unwrap();
-    let run = || Command::new(program).args(arguments).output();
-    let output = namespace.run(run).unwrap().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
+    run_in(lab.node_namespace(NODE).unwrap(), command)
 }
 
 /// A UDP socket in the namespace that has the address.
@@ -68,7 +58,7 @@ fn arrives(sender: &UdpSocket, receiver: &UdpSocket, size: usize, wait: Duration
     let step = Duration::from_millis(100);
     receiver.set_read_timeout(Some(step)).unwrap();
     let mut buffer = vec![0; size + 1];
-    (0..wait.as_millis() / step.as_millis()).any(|_| {
+    (0..patient(wait).as_millis() / step.as_millis()).any(|_| {
         // Sending can report the error that answers the datagram before.
         let _ = sender.send(&vec![7; size]);
         matches!(receiver.recv(&mut buffer), Ok(length) if length == size)
@@ -120,7 +110,7 @@ fn a_closed_port_of_an_allowed_flow_is_reported_and_a_denied_one_is_silent() {
     let (lab, mut kernel) = build("nopal-closed");
     enforce(&mut kernel, ONE_PORT);
     let answer = |socket: &UdpSocket, wait| {
-        socket.set_read_timeout(Some(wait)).unwrap();
+        socket.set_read_timeout(Some(patient(wait))).unwrap();
         // An answer to the last datagram can come with the sending of the next.
         let sent = socket.send(&[1]);
         sent.and_then(|_| socket.recv(&mut [0])).unwrap_err().kind()
@@ -150,7 +140,7 @@ fn a_router_that_cannot_forward_a_large_packet_is_heard() {
     // The link to far is the second pod's, in the order of names. The other node knows that it is narrow, db learns it
     // from the ICMP error about its first datagram, and splits those that follow.
     let node = lab.node_namespace("node-b").unwrap();
-    run(node, &["ip", "link", "set", "dev", "pod1", "mtu", "1400"]);
+    run_in(node, &["ip", "link", "set", "dev", "pod1", "mtu", "1400"]);
     for (db, far) in in_each_family(DB, FAR) {
         let (sender, receiver) = (udp(&lab, db, 0), udp(&lab, far, ALLOWED));
         sender.connect((far, ALLOWED)).unwrap();
@@ -226,7 +216,7 @@ fn a_pod_reaches_itself_through_a_service_and_others_do_not_reach_it() {
     let connects = |from: IpAddr, to: &SocketAddr, wait| {
         let namespace = lab.namespace_of(from).unwrap();
         namespace
-            .run(|| TcpStream::connect_timeout(to, wait))
+            .run(|| TcpStream::connect_timeout(to, patient(wait)))
             .unwrap()
             .is_ok()
     };
@@ -264,7 +254,7 @@ fn neighbours_find_each_other_on_a_bridge_under_deny_all() {
             "route add 10.0.1.0/24 dev eth0".to_owned(),
             "route add fd00:10:0:1::/64 dev eth0".to_owned(),
         ] {
-            run(
+            run_in(
                 namespace,
                 &[&["ip"][..], &line.split(' ').collect::<Vec<_>>()].concat(),
             );
@@ -278,7 +268,7 @@ fn neighbours_find_each_other_on_a_bridge_under_deny_all() {
     enforce(&mut kernel, DENY_ALL);
     assert_eq!(seen(&lab, &echoes), [Seen::Blocked; 2]);
     for to in DB {
-        let neighbour = run(
+        let neighbour = run_in(
             lab.pod_namespace("shop/web").unwrap(),
             &["ip", "neigh", "show", to],
         );

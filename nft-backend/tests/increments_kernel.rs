@@ -26,7 +26,7 @@ use nft_backend::live::{Live, Update};
 use nft_backend::nft::Nft;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
-use nopal_lab::{Connection, Counted, Stream, Traffic};
+use nopal_lab::{Connection, Counted, Stream, Traffic, feasible};
 use policy_core::RuleGraph;
 use policy_core::testing::{Objects, Rng, Size, random_cluster};
 
@@ -81,7 +81,8 @@ fn assert_in_force(kernel: &dyn Kernel, desired: &Ruleset, context: &str) {
 }
 
 /// Goes from state to state under traffic; after the first load each update must be of this kind.
-fn update_under_traffic(way: Way, prefix: &str, states: &[Ruleset], updates: usize, kind: Update) {
+fn update_under_traffic(way: Way, prefix: &str, states: &[Ruleset], updates: u32, kind: Update) {
+    let updates = feasible(updates);
     let (lab, nft) = build(prefix);
     let mut kernel = way.kernel(nft);
     let kernel = kernel.as_mut();
@@ -95,7 +96,7 @@ fn update_under_traffic(way: Way, prefix: &str, states: &[Ruleset], updates: usi
         .into_iter()
         .flat_map(|port| ends.map(|ends| stream(ends, port)))
         .collect();
-    let traffic = Traffic::start(&lab, &streams, RATE).unwrap();
+    let traffic = Traffic::start(&lab, &streams, feasible(RATE)).unwrap();
     for (number, state) in (1..=updates).zip(states.iter().cycle().skip(1)) {
         assert_eq!(live.update(kernel, state).unwrap(), kind, "update {number}");
         for connection in &mut standing {

@@ -27,6 +27,7 @@ use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
 use nft_backend::transaction::{Object, Target, Transaction};
 use nft_backend::value::{AddressRange, Family, Protocol};
+use nopal_lab::patient;
 
 fn nft(netns: &Netns) -> Nft {
     Nft::new().in_namespace(netns.path())
@@ -251,7 +252,7 @@ fn nft_that_hangs_is_stopped_with_its_children() {
         .list(&Config::default().table)
         .unwrap_err();
     assert_eq!(error, ApplyError::TimedOut { limit });
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < patient(Duration::from_secs(10)));
 }
 
 #[test]
@@ -342,7 +343,7 @@ fn a_hundred_thousand_elements_pass() {
                 .elements
                 .clone()
         };
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + patient(Duration::from_secs(20));
         while listed() != elements {
             assert!(
                 Instant::now() < patience,

@@ -199,6 +199,31 @@ fn a_reply_of_a_stale_flow_is_evaluated_in_reverse_and_not_stamped() {
     );
 }
 
+/// Where an end is isolated, only what the client sends by its ports is judged; the rest is denied.
+#[test]
+fn a_connection_that_conntrack_did_not_see_begin_counts_from_its_clients_side() {
+    let picked_up = |from, to, source, destination| {
+        let payload = transport(Protocol::Tcp, source, destination);
+        outcome(&ruleset(), from, to, payload, Conntrack::PickedUp)
+    };
+    let (web, db, other) = ("10.1.0.2", "10.2.0.2", "10.9.0.1");
+    let accepted = Outcome::Accepted { mark: STAMP };
+    assert_eq!(picked_up(web, db, 40000, 5432), accepted);
+    assert_eq!(picked_up(web, db, 40000, 5433), Outcome::Dropped);
+    assert_eq!(picked_up(db, web, 5432, 40000), Outcome::Dropped);
+    assert_eq!(picked_up(db, other, 5432, 40000), Outcome::Dropped);
+    assert_eq!(picked_up(db, other, 40000, 5432), accepted);
+    assert_eq!(picked_up(db, other, 40000, 50051), Outcome::Dropped);
+    assert_eq!(picked_up(other, "10.9.0.2", 5432, 40000), accepted);
+    assert_eq!(
+        picked_up("fd00:2::2", "fd00:9::1", 5432, 40000),
+        Outcome::Dropped
+    );
+    let datagram = transport(Protocol::Udp, 5432, 40000);
+    let picked_up = outcome(&ruleset(), db, other, datagram, Conntrack::PickedUp);
+    assert_eq!(picked_up, accepted);
+}
+
 #[test]
 fn an_icmp_error_rides_on_its_flow_and_never_stamps_it() {
     let error = |mark, from, to| {

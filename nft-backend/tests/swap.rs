@@ -20,7 +20,7 @@ use common::wire::put_in_force;
 use nft_backend::config::Config;
 use nft_backend::generation::MarkBits;
 use nft_backend::kernel::Kernel;
-use nopal_lab::{Connection, Counted, Lab, LabError, Stream, Traffic};
+use nopal_lab::{Connection, Counted, Lab, LabError, Stream, Traffic, feasible};
 
 /// Both states let UDP 7000 and TCP 5432 in and no UDP 7001. TCP 5433 and UDP 7002 are for the first state alone, TCP
 /// 5434 for the second. The one finds its peer by label in hash sets, the other by address in interval sets.
@@ -57,7 +57,9 @@ fn a_thousand_swaps_by_netlink_lose_and_leak_nothing() {
 fn swap_in_labs(way: Way) {
     thread::scope(|scope| {
         for _ in 0..LABS {
-            scope.spawn(|| swap_under_traffic(way, SWAPS / LABS, RATE / LABS));
+            scope.spawn(|| {
+                swap_under_traffic(way, feasible(SWAPS / LABS), feasible(RATE / LABS));
+            });
         }
     });
 }

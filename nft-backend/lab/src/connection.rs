@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::listener::{Service, listen};
+use crate::patience::patient;
 use crate::{Lab, LabError};
 
 /// An open connection, both ends of which are held here.
@@ -29,12 +30,25 @@ impl Connection {
         port: u16,
         patience: Duration,
     ) -> Result<Self, LabError> {
+        let server = SocketAddr::new(to, port);
+        Self::open_through(lab, from, server, server, patience)
+    }
+
+    /// The same with a Service between: connects to `at`, which is translated to `server` on the way.
+    pub fn open_through(
+        lab: &Lab,
+        from: IpAddr,
+        at: SocketAddr,
+        server: SocketAddr,
+        patience: Duration,
+    ) -> Result<Self, LabError> {
+        let patience = patient(patience);
         let listener = lab
-            .namespace_of(to)?
-            .run(|| listen(to, port, Service::Tcp))?
-            .map_err(LabError::io(format!("listen on {to} port {port}")))?;
+            .namespace_of(server.ip())?
+            .run(|| listen(server.ip(), server.port(), Service::Tcp))?
+            .map_err(LabError::io(format!("listen on {server}")))?;
+        let (to, port) = (at.ip(), at.port());
         let refused = || LabError::NotConnected { from, to, port };
-        let at = SocketAddr::new(to, port);
         let client = lab
             .namespace_of(from)?
             .run(|| connect(from, at, patience))?
@@ -97,7 +111,7 @@ fn accept(listener: &Socket, patience: Duration) -> Option<TcpStream> {
 }
 
 fn round_trip(first: &TcpStream, second: &TcpStream, byte: u8, patience: Duration) -> bool {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + patient(patience);
     send(first, byte)
         && arrives(second, byte, end)
         && send(second, byte)

@@ -55,6 +55,9 @@ pub enum LabError {
     /// The prefix of the namespaces' names is unusable.
     #[error("`{0}` is no prefix of a namespace: 1 to 32 letters, digits and dashes are")]
     BadPrefix(String),
+    /// The environment says how patient to be, and it is not a number that can be meant.
+    #[error("NOPAL_LAB_PATIENCE is `{0}`, not a whole number from 1 to 100")]
+    BadPatience(String),
     /// Two nodes, or two pods, have one name.
     #[error("`{0}` stands twice in the topology")]
     DuplicateName(String),

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::namespace::existing_names;
 use crate::source_port::SourcePorts;
 use crate::wiring::Plan;
-use crate::{LabError, Namespace, Probe, Seen, Topology, Wiring, ip, probe, sysctl};
+use crate::{LabError, Namespace, Probe, Seen, Topology, Wiring, ip, patience, probe, sysctl};
 
 /// The longest prefix; what follows it in a name stays far below the 255 bytes of a file name.
 const MAX_PREFIX: usize = 32;
@@ -54,6 +54,7 @@ impl Lab {
         prefix: &str,
     ) -> Result<Self, LabError> {
         check_prefix(prefix)?;
+        patience::check()?;
         topology.check()?;
         if !geteuid().is_root() {
             return Err(LabError::NotRoot);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::patience::patient;
 use crate::poll::Poll;
 use crate::{LabError, Namespace};
 
@@ -125,7 +126,7 @@ fn open_all(places: &Places) -> Result<(Poll, Vec<Listener>), LabError> {
 /// A process that another thread is just starting holds a copy of every socket until it runs its own
 /// program, so a port that was closed a moment ago can still be in use: then this waits a little.
 pub(crate) fn listen(address: IpAddr, port: u16, service: Service) -> std::io::Result<Socket> {
-    let end = Instant::now() + COPIES_ARE_CLOSED;
+    let end = Instant::now() + patient(COPIES_ARE_CLOSED);
     loop {
         match try_to_listen(address, port, service) {
             Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::LabError;
+use crate::patience::patient;
 
 /// How long one program may take. A batch of `ip` for a thousand pods takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ fn wait(child: &mut Child, name: &str) -> Result<bool, LabError> {
         if let Some(status) = status {
             return Ok(status.success());
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > patient(LIMIT) {
             child
                 .kill()
                 .map_err(LabError::io(format!("stop `{name}`")))?;
@@ -82,7 +83,7 @@ fn wait(child: &mut Child, name: &str) -> Result<bool, LabError> {
                 .map_err(LabError::io(format!("wait for `{name}`")))?;
             return Err(LabError::TimedOut {
                 command: name.to_owned(),
-                seconds: LIMIT.as_secs(),
+                seconds: patient(LIMIT).as_secs(),
             });
         }
         thread::sleep(Duration::from_micros(200));

@@ -14,6 +14,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::listener::{Service, listen};
+use crate::patience::patient;
 use crate::poll::Poll;
 use crate::{Lab, LabError, Namespace};
 
@@ -248,7 +249,9 @@ fn receive(poll: &Poll, sockets: &[UdpSocket], flows: usize, stop: &AtomicBool) 
     loop {
         let is_last = stop.load(Ordering::Relaxed);
         // Without a working epoll nothing is counted any more, and the counts show it.
-        let Ok(numbers) = poll.wait(QUIET) else { break };
+        let Ok(numbers) = poll.wait(patient(QUIET)) else {
+            break;
+        };
         if is_last && numbers.is_empty() {
             break;
         }

@@ -6,9 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use common::{DB, WEB, address, build, filter_forwarding, nft};
-use nopal_lab::{Connection, Counted, LabError, Stream, Traffic};
+use nopal_lab::{Connection, Counted, LabError, Stream, Traffic, feasible, patient};
 
-const PATIENCE: Duration = Duration::from_millis(500);
+/// For what must come.
+const LONG: Duration = Duration::from_secs(20);
+/// For what must not come.
+const SHORT: Duration = Duration::from_millis(500);
 
 #[test]
 fn traffic_is_counted_for_each_flow() {
@@ -25,11 +28,11 @@ fn traffic_is_counted_for_each_flow() {
         stream(1, 7000),
         stream(1, 7001),
     ];
-    let traffic = Traffic::start(&lab, &streams, 20_000).unwrap();
-    thread::sleep(Duration::from_secs(2));
+    let traffic = Traffic::start(&lab, &streams, feasible(20_000)).unwrap();
+    thread::sleep(patient(Duration::from_secs(2)));
     let counted = traffic.stop();
     for (stream, Counted { sent, received }) in streams.iter().zip(counted) {
-        assert!(sent > 5_000, "{stream:?} sent {sent} in two seconds");
+        assert!(sent > u64::from(feasible(5_000)), "{stream:?} sent {sent}");
         assert_eq!(
             received,
             if stream.port == 7000 { sent } else { 0 },
@@ -48,9 +51,9 @@ fn a_leak_of_a_moment_is_counted() {
         to: address(DB[0]),
         port: 7001,
     };
-    let traffic = Traffic::start(&lab, &[denied], 10_000).unwrap();
+    let traffic = Traffic::start(&lab, &[denied], feasible(10_000)).unwrap();
     nft(&lab, "node-b", "flush ruleset");
-    thread::sleep(Duration::from_millis(50));
+    thread::sleep(patient(Duration::from_millis(50)));
     filter_forwarding(&lab, "node-b", closed);
     let counted = traffic.stop()[0];
     assert!(
@@ -64,17 +67,16 @@ fn a_connection_lives_until_a_filter_cuts_it_and_recovers_after() {
     let lab = build("lab-conn");
     for (from, to) in WEB.into_iter().zip(DB) {
         let (from, to) = (address(from), address(to));
-        let mut connection = Connection::open(&lab, from, to, 5432, PATIENCE).unwrap();
-        assert!(connection.exchange(PATIENCE) && connection.push(PATIENCE));
+        let mut connection = Connection::open(&lab, from, to, 5432, LONG).unwrap();
+        assert!(connection.exchange(LONG) && connection.push(LONG));
         filter_forwarding(&lab, "node-a", "policy drop;");
-        assert!(!connection.exchange(PATIENCE) && !connection.push(PATIENCE));
-        let refused = Connection::open(&lab, from, to, 5432, PATIENCE);
+        assert!(!connection.exchange(SHORT) && !connection.push(SHORT));
+        let refused = Connection::open(&lab, from, to, 5432, SHORT);
         assert!(matches!(
             refused,
             Err(LabError::NotConnected { port: 5432, .. })
         ));
         nft(&lab, "node-a", "delete table inet lab_test");
-        let patience = Duration::from_secs(10);
-        assert!(connection.exchange(patience) && connection.push(patience));
+        assert!(connection.exchange(LONG) && connection.push(LONG));
     }
 }

@@ -9,11 +9,12 @@ use std::vec;
 use super::batch::Unencodable;
 use super::elements::write_verdict;
 use super::uapi::{
-    CT_STATE_ESTABLISHED, CT_STATE_RELATED, IP_CT_DIR_REPLY, NF_ACCEPT, NF_DROP, NFPROTO_IPV4,
-    NFPROTO_IPV6, NFT_CMP_EQ, NFT_CMP_NEQ, NFT_CT_DIRECTION, NFT_CT_MARK, NFT_CT_STATE, NFT_GOTO,
-    NFT_JUMP, NFT_LIMIT_PKTS, NFT_LOGLEVEL_INFO, NFT_META_L4PROTO, NFT_META_NFPROTO,
-    NFT_OBJECT_COUNTER, NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_REG_1,
-    NFT_REG_VERDICT, NFT_REG32_00, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, NFT_REJECT_ICMPX_UNREACH,
+    CT_STATE_ESTABLISHED, CT_STATE_NEW, CT_STATE_RELATED, IP_CT_DIR_REPLY, NF_ACCEPT, NF_DROP,
+    NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_CMP_GTE, NFT_CMP_LTE, NFT_CMP_NEQ,
+    NFT_CT_DIRECTION, NFT_CT_MARK, NFT_CT_STATE, NFT_GOTO, NFT_JUMP, NFT_LIMIT_PKTS,
+    NFT_LOGLEVEL_INFO, NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_OBJECT_COUNTER,
+    NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_REG_1, NFT_REG_VERDICT,
+    NFT_REG32_00, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, NFT_REJECT_ICMPX_UNREACH, NFT_RETURN,
     NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR,
     NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_SREG,
     NFTA_DATA_VALUE, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG,
@@ -32,7 +33,12 @@ use crate::value::Family;
 pub(crate) const ANONYMOUS: &str = "__set%d";
 /// The bytes of four registers.
 const REGISTER_BYTES: u32 = 16;
+const IPPROTO_TCP: u8 = 6;
 const IPPROTO_ICMPV6: u8 = 58;
+/// Where the flags are in the header of TCP, and which of them.
+const TCP_FLAGS: u32 = 13;
+const SYN: u8 = 0x02;
+const FIN_SYN_RST_ACK: u8 = 0x17;
 /// A limit's rate is per second.
 const SECOND: u64 = 1;
 
@@ -77,7 +83,20 @@ impl Expressions<'_> {
                 });
             }
             Statement::CtEstablished => self.ct_state(CT_STATE_ESTABLISHED | CT_STATE_RELATED),
+            Statement::CtNew => self.ct_state(CT_STATE_NEW),
             Statement::CtRelated => self.ct_state(CT_STATE_RELATED),
+            Statement::TcpNotSyn => {
+                self.load_meta(NFT_META_L4PROTO, NFT_REG_1);
+                self.compare(NFT_CMP_EQ, &[IPPROTO_TCP]);
+                self.load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, 1, NFT_REG_1);
+                self.mask_bytes(&[FIN_SYN_RST_ACK], &[0]);
+                self.compare(NFT_CMP_NEQ, &[SYN]);
+            }
+            Statement::PortIn { field, ports } => {
+                self.load(&[*field])?;
+                self.compare(NFT_CMP_GTE, &ports.first().to_be_bytes());
+                self.compare(NFT_CMP_LTE, &ports.last().to_be_bytes());
+            }
             Statement::CtReply => {
                 self.load_ct(NFT_CT_DIRECTION);
                 self.compare(NFT_CMP_EQ, &[IP_CT_DIR_REPLY]);
@@ -112,6 +131,7 @@ impl Expressions<'_> {
             }),
             Statement::Jump(chain) => self.verdict(NFT_JUMP, Some(chain)),
             Statement::Goto(chain) => self.verdict(NFT_GOTO, Some(chain)),
+            Statement::Return => self.verdict(NFT_RETURN, None),
             Statement::Accept => self.verdict(NF_ACCEPT, None),
             Statement::Drop => self.verdict(NF_DROP, None),
             Statement::Reject => self.expression("reject", |writer| {
@@ -208,16 +228,20 @@ impl Expressions<'_> {
         });
     }
 
-    /// `(register & mask) ^ xor`. Marks and states are numbers in the machine's byte order.
+    /// `(register & mask) ^ xor` for marks and states, which are numbers in the machine's byte order.
     fn mask(&mut self, mask: u32, xor: u32) {
+        self.mask_bytes(&mask.to_ne_bytes(), &xor.to_ne_bytes());
+    }
+
+    /// `(register & mask) ^ xor`, both of the length of the register's value.
+    fn mask_bytes<const LENGTH: usize>(&mut self, mask: &[u8; LENGTH], xor: &[u8; LENGTH]) {
+        let length = u32::try_from(LENGTH).expect("a field has a few bytes");
         self.expression("bitwise", |writer| {
             writer.put_u32(NFTA_BITWISE_SREG, NFT_REG_1);
             writer.put_u32(NFTA_BITWISE_DREG, NFT_REG_1);
-            writer.put_u32(NFTA_BITWISE_LEN, 4);
+            writer.put_u32(NFTA_BITWISE_LEN, length);
             for (attribute, value) in [(NFTA_BITWISE_MASK, mask), (NFTA_BITWISE_XOR, xor)] {
-                writer.nested(attribute, |writer| {
-                    writer.put(NFTA_DATA_VALUE, &value.to_ne_bytes());
-                });
+                writer.nested(attribute, |writer| writer.put(NFTA_DATA_VALUE, value));
             }
         });
     }

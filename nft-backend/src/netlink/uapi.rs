@@ -115,6 +115,8 @@ pub(crate) const NFTA_VERDICT_CHAIN: u16 = 2;
 pub(crate) const NFT_JUMP: u32 = 0xffff_fffd;
 /// -4
 pub(crate) const NFT_GOTO: u32 = 0xffff_fffc;
+/// -5
+pub(crate) const NFT_RETURN: u32 = 0xffff_fffb;
 
 pub(crate) const NFT_REG_VERDICT: u32 = 0;
 /// The first of four registers of 16 bytes.
@@ -139,6 +141,8 @@ pub(crate) const NFTA_CMP_OP: u16 = 2;
 pub(crate) const NFTA_CMP_DATA: u16 = 3;
 pub(crate) const NFT_CMP_EQ: u32 = 0;
 pub(crate) const NFT_CMP_NEQ: u32 = 1;
+pub(crate) const NFT_CMP_LTE: u32 = 3;
+pub(crate) const NFT_CMP_GTE: u32 = 5;
 
 pub(crate) const NFTA_BITWISE_SREG: u16 = 1;
 pub(crate) const NFTA_BITWISE_DREG: u16 = 2;
@@ -156,6 +160,7 @@ pub(crate) const NFT_CT_MARK: u32 = 3;
 pub(crate) const CT_STATE_ESTABLISHED: u32 = 0x2;
 /// `1 << (IP_CT_RELATED + 1)`
 pub(crate) const CT_STATE_RELATED: u32 = 0x4;
+pub(crate) const CT_STATE_NEW: u32 = 0x8;
 pub(crate) const IP_CT_DIR_REPLY: u8 = 1;
 
 pub(crate) const NFTA_LOOKUP_SET: u16 = 1;

@@ -10,6 +10,7 @@ use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
 pub(crate) mod case;
+pub(crate) mod flows;
 pub(crate) mod grants;
 pub(crate) mod judge;
 pub(crate) mod kinds;

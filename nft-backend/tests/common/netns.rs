@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nopal_lab::Namespace;
+
 /// A network namespace with nothing in it. Dropping it deletes it.
 pub(crate) struct Netns {
     name: String,
@@ -39,6 +41,13 @@ impl Netns {
         std::fs::write(file.path(), text).unwrap();
         self.run(&["nft", "-f", file.path().to_str().unwrap()]);
     }
+}
+
+/// Runs a command in a namespace of a lab and gives what it printed; panics when it fails.
+pub(crate) fn run_in(namespace: &Namespace, command: &[&str]) -> String {
+    let (program, arguments) = command.split_first().unwrap();
+    let run = || run(Command::new(program).args(arguments));
+    String::from_utf8(namespace.run(run).unwrap().stdout).unwrap()
 }
 
 impl Drop for Netns {

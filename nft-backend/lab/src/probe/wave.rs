@@ -12,6 +12,7 @@ use socket2::{Protocol, Socket};
 use super::echo::Echo;
 use super::socket::is_refusal;
 use super::{Probe, ProbeKind, Stamp, sctp, stream, udp};
+use crate::patience::patient;
 use crate::poll::Poll;
 use crate::{Lab, LabError};
 
@@ -222,9 +223,10 @@ impl Wave<'_> {
 
     /// Waits until all is decided or nothing has come for `quiet`.
     fn wait(&mut self, quiet: Duration) -> Result<(), LabError> {
+        let (quiet, limit) = (patient(quiet), patient(LIMIT));
         let start = Instant::now();
         let mut last_news = start;
-        while !self.waiting.is_empty() && last_news.elapsed() < quiet && start.elapsed() < LIMIT {
+        while !self.waiting.is_empty() && last_news.elapsed() < quiet && start.elapsed() < limit {
             let before = self.waiting.len();
             self.listen(TICK)?;
             if self.waiting.len() < before {

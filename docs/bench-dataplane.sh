@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Measures the data plane with packets and writes its section of docs/benchmarks.md. Root; nothing else should be
+# running on the machine. `docs/bench-dataplane.sh --quick` takes a minute and is for trying it out: it prints the section and writes nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" -eq 0 ] || { echo "bench-dataplane: please run as root" >&2; exit 1; }
+
+page=docs/benchmarks.md
+begin='<!-- data plane: begin -->'
+end='<!-- data plane: end -->'
+target=${CARGO_TARGET_DIR:-target}
+cargo build --quiet --release -p nft-backend --examples
+section=$(mktemp)
+namespace=nopal-bench-$$
+trap 'rm -f "$section"; ip netns del "$namespace" 2>/dev/null || true' EXIT
+
+# In a namespace of its own, with a name of its own: changes and loads of a large table.
+table() {
+    ip netns add "$namespace"
+    "$target/release/examples/$1" "$namespace" | sed 's/^/- /'
+    ip netns del "$namespace"
+}
+
+{
+    echo "$begin"
+    cat <<'EOM'
+## Data plane
+
+Made by `make bench-dataplane`, with packets between two pods on one node, all in network namespaces of one machine. A packet's time is that of its whole way (send,
+veth, route and rules, veth, deliver), so only differences between rows say something. The turns of all rows alternate; figures are medians. "Evaluated"
+is a flow that is never answered, so each packet passes all rules: the client's egress and the server's ingress, which N policies
+are about. "Established" is a flow that was answered. The rows with a chain and a set per policy say the same policies the way that engines do
+which translate them one by one.
+
+EOM
+    echo "Machine: $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)), Linux $(uname -r), $(nft --version | cut -d' ' -f1-2)."
+    echo
+    "$target/release/examples/dataplane" "$@"
+    echo "### Changes of a large table"
+    echo
+    echo "100,000 elements, 400 class chains. Each line says how the change was made:"
+    echo
+    table increment
+    echo
+    echo "A full load of 100,000 elements, 400 class chains, 600 sets:"
+    echo
+    table full_load
+    echo "$end"
+} > "$section"
+
+if [ "${1:-}" = --quick ]; then
+    cat "$section"
+    exit 0
+fi
+if grep -qF "$begin" "$page"; then
+    awk -v begin="$begin" -v end="$end" -v section="$section" '
+        $0 == begin { while ((getline line < section) > 0) print line; skip = 1 }
+        !skip { print }
+        $0 == end { skip = 0 }
+    ' "$page" > "$page.new"
+    mv "$page.new" "$page"
+else
+    { echo; cat "$section"; } >> "$page"
+fi
+echo "written: the data plane's section of $page"

@@ -1,0 +1,197 @@
+//! The bits of the conntrack mark that hold a flow's generation: which they are, what happens when the numbers come
+//! round, and what without them. Needs root, nft and ip, and fails without.
+//!
+//! No assertion is about time: what is to pass may take long, and for what is not to pass a short wait is enough.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use common::flows::{LONG, SHORT, alive, begin, silent, translate_service};
+use common::netns::run_in;
+use common::pair::{DB, NODE, WEB, build, in_each_family, rules};
+use common::wire::put_in_force;
+use nft_backend::config::Config;
+use nft_backend::fake::FakeKernel;
+use nft_backend::generation::MarkBits;
+use nft_backend::kernel::Kernel;
+use nft_backend::live::{Live, Update};
+use nft_backend::ruleset::Ruleset;
+use nopal_lab::Connection;
+
+/// The first port of the flows that both states allow, and of those that only the wide one does.
+const KEPT: u16 = 6000;
+const CUT: u16 = 6100;
+
+fn with_marks(mask: u32) -> Config {
+    Config {
+        marks: Some(MarkBits::from_mask(mask).unwrap()),
+        ..Config::default()
+    }
+}
+
+/// `web` reaches `db` on the ports of all flows, or of those alone that are kept. From the one to the other goes an
+/// increment.
+fn wide_and_narrow(config: &Config) -> [Ruleset; 2] {
+    let ports = |first: u16| {
+        ["TCP", "UDP"].map(|protocol| {
+            let last = first + 9;
+            format!("{{protocol: {protocol}, port: {first}, endPort: {last}}}")
+        })
+    };
+    let state = |listed: &[String]| {
+        let peer = "podSelector: {matchLabels: {app: web}}";
+        let listed = listed.join(", ");
+        rules(
+            &format!("ingress: [{{from: [{{{peer}}}], ports: [{listed}]}}]"),
+            config,
+        )
+    };
+    [
+        state(&[ports(KEPT), ports(CUT)].concat()),
+        state(&ports(KEPT)),
+    ]
+}
+
+/// The generation that flows are stamped with now.
+fn generation(kernel: &dyn Kernel, config: &Config) -> String {
+    let in_force = kernel.outline(&config.table).unwrap().unwrap();
+    in_force.generation().unwrap().1.to_string()
+}
+
+/// Clearing reads the whole of the connection tracker's table, so it is done as seldom as the bits allow.
+#[test]
+fn marks_are_cleared_when_the_numbers_come_round_and_at_no_other_time() {
+    // The first number after a clearing is 1 or the half; the era of the lower numbers lacks zero.
+    for (mask, bumps_between) in [
+        (0xff00_0000, [127, 128, 127, 128, 127]),
+        (0xf0, [7, 8, 7, 8, 7]),
+        (0x3, [1, 2, 1, 2, 1]),
+    ] {
+        let config = with_marks(mask);
+        let [wide, narrow] = wide_and_narrow(&config);
+        let mut kernel = FakeKernel::new();
+        let mut live = Live::new(config.clone());
+        assert_eq!(live.update(&mut kernel, &wide).unwrap(), Update::Load);
+        assert_eq!(kernel.cleared().len(), 1, "what an earlier table left");
+        let (mut bumps, mut cleared_at) = (0, vec![0]);
+        while cleared_at.len() < 6 {
+            for state in [&narrow, &wide] {
+                let before = generation(&kernel, &config);
+                assert_eq!(live.update(&mut kernel, state).unwrap(), Update::Increment);
+                bumps += usize::from(generation(&kernel, &config) != before);
+                if kernel.cleared().len() > cleared_at.len() {
+                    cleared_at.push(bumps);
+                }
+            }
+        }
+        let between: Vec<usize> = cleared_at.windows(2).map(|two| two[1] - two[0]).collect();
+        assert_eq!(between, bumps_between, "{mask:#x}");
+    }
+}
+
+/// With two bits there are three generations, so the number on a silent flow is soon in force again.
+#[test]
+fn a_generation_that_comes_round_by_increments_admits_no_flow_that_slept_meanwhile() {
+    let (lab, mut kernel) = build("nopal-round-live");
+    let config = with_marks(0x3);
+    let [wide, narrow] = wide_and_narrow(&config);
+    let mut live = Live::new(config.clone());
+    live.update(&mut kernel, &wide).unwrap();
+    let mut numbers_that_came_round = 0;
+    for bumps in 1..=7 {
+        live.update(&mut kernel, &wide).unwrap();
+        let stamped = generation(&kernel, &config);
+        let mut sleeping = in_each_family(WEB, DB).map(|(from, to)| {
+            let mut connection = Connection::open(&lab, from, to, CUT, LONG).unwrap();
+            assert!(connection.exchange(LONG));
+            connection
+        });
+        for bump in 1..=bumps {
+            let update = live.update(&mut kernel, &narrow).unwrap();
+            assert_eq!(update, Update::Increment);
+            if bump < bumps {
+                live.update(&mut kernel, &wide).unwrap();
+            }
+        }
+        numbers_that_came_round += usize::from(generation(&kernel, &config) == stamped);
+        for connection in &mut sleeping {
+            assert!(
+                !connection.exchange(SHORT) && !connection.push(SHORT),
+                "{bumps} bumps"
+            );
+        }
+    }
+    assert!(numbers_that_came_round >= 2);
+}
+
+/// Two bits in the middle, and another program that writes all the others when a flow begins, and reads them.
+#[test]
+fn other_bits_of_the_mark_belong_to_other_programs() {
+    let (lab, mut kernel) = build("nopal-bits");
+    let config = with_marks(0x30);
+    let node = lab.node_namespace(NODE).unwrap();
+    translate_service(&lab);
+    let other = "table inet other {
+        counter kept { }
+        counter changed { }
+        chain begin { type filter hook prerouting priority -50;
+            ct state new ct mark set 0xabcdef0e; }
+        chain end { type filter hook postrouting priority 300;
+            ct mark & 0xffffffcf == 0xabcdef0e counter name kept;
+            ct mark & 0xffffffcf != 0xabcdef0e counter name changed; }
+    }";
+    run_in(node, &["nft", other]);
+    let count = |name| {
+        let counter = run_in(node, &["nft", "list", "counter", "inet", "other", name]);
+        let packets = counter.split("packets ").nth(1).unwrap();
+        packets.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let [wide, narrow] = wide_and_narrow(&config);
+    let mut live = Live::new(config.clone());
+    live.update(&mut kernel, &wide).unwrap();
+    let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
+    for _ in 0..4 {
+        assert_eq!(
+            live.update(&mut kernel, &narrow).unwrap(),
+            Update::Increment
+        );
+        assert_eq!(alive(&mut cut), [""; 0]);
+        assert_eq!(silent(&mut kept), [""; 0]);
+        live.update(&mut kernel, &wide).unwrap();
+        assert_eq!(silent(&mut cut), [""; 0]);
+    }
+    put_in_force(&mut kernel, &narrow, &config);
+    assert_eq!(alive(&mut cut), [""; 0]);
+    assert_eq!(silent(&mut kept), [""; 0]);
+    assert!(count("kept") > 0);
+    assert_eq!(count("changed"), 0);
+}
+
+/// A flow that nobody answers is never established, so it is judged anew all the time; the others pass on.
+#[test]
+fn without_marks_established_flows_pass_and_new_ones_are_judged() {
+    let (lab, mut kernel) = build("nopal-bare");
+    let config = Config {
+        marks: None,
+        ..Config::default()
+    };
+    translate_service(&lab);
+    let [wide, narrow] = wide_and_narrow(&config);
+    let mut live = Live::new(config);
+    live.update(&mut kernel, &wide).unwrap();
+    let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
+    assert_eq!(
+        live.update(&mut kernel, &narrow).unwrap(),
+        Update::Increment
+    );
+    assert_eq!(silent(&mut kept), [""; 0]);
+    let living = alive(&mut cut);
+    assert_eq!(living.len(), 16, "{living:?}");
+    assert!(living.iter().all(|name| !name.starts_with("UdpOneWay")));
+    for (from, to) in in_each_family(WEB, DB) {
+        assert!(Connection::open(&lab, from, to, CUT + 20, SHORT).is_err());
+        assert!(Connection::open(&lab, from, to, CUT, SHORT).is_err());
+        assert!(Connection::open(&lab, from, to, KEPT, LONG).is_ok());
+    }
+}

@@ -1,0 +1,228 @@
+//! What a change does to flows that stand: those that the new state denies are cut in both directions, the others do
+//! not lose a packet; in every form and for every way in which a change is made. Needs root, nft and ip, and fails
+//! without.
+//!
+//! No assertion is about time: what is to pass may take long, and for what is not to pass a short wait is enough.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use std::fmt::Write;
+
+use common::flows::{LONG, SHORT, alive, begin, ports, silent, translate_service, while_speaking};
+use common::netns::run_in;
+use common::pair::{DB, NODE, OBJECTS, WEB, build, in_each_family};
+use common::wire::put_in_force;
+use nft_backend::config::Config;
+use nft_backend::live::{Live, Update};
+use nft_backend::nft::Nft;
+use nft_backend::render::render;
+use nft_backend::ruleset::Ruleset;
+use nopal_lab::Connection;
+use policy_core::RuleGraph;
+use policy_core::testing::Objects;
+
+/// The first port of the flows that every state allows, and of those that a change denies.
+const KEPT: u16 = 6000;
+const CUT: u16 = 6100;
+/// Every state allows it and the next port, and flows to them speak while changes are made.
+const BUSY: u16 = 6050;
+
+/// The rules of the node under these policies: a name, the `app` that it selects, and the rest of its spec.
+fn rules(policies: &[(&str, &str, String)]) -> Ruleset {
+    let mut objects = OBJECTS.to_owned();
+    for (name, app, spec) in policies {
+        write!(
+            objects,
+            "---\n{{kind: NetworkPolicy, metadata: {{namespace: shop, name: {name}}}, \
+             spec: {{podSelector: {{matchLabels: {{app: {app}}}}}, {spec}}}}}\n"
+        )
+        .unwrap();
+    }
+    let graph = RuleGraph::compile(&Objects::from_yaml(&objects).unwrap().cluster());
+    render(&graph, NODE, &Config::default()).unwrap()
+}
+
+/// Lets `web` reach `db` on these ports, TCP and UDP, as the one end or the other sees it.
+fn only(direction: &str, ports: &[(u16, u16)]) -> String {
+    let (of, peer) = match direction {
+        "ingress" => ("from", "web"),
+        _ => ("to", "db"),
+    };
+    let mut listed = Vec::new();
+    for (first, last) in ports {
+        for protocol in ["TCP", "UDP"] {
+            listed.push(format!(
+                "{{protocol: {protocol}, port: {first}, endPort: {last}}}"
+            ));
+        }
+    }
+    let types = if direction == "ingress" {
+        "Ingress"
+    } else {
+        "Egress"
+    };
+    format!(
+        "policyTypes: [{types}], {direction}: [{{{of}: [{{podSelector: {{matchLabels: {{app: {peer}}}}}}}], \
+         ports: [{}]}}]",
+        listed.join(", ")
+    )
+}
+
+fn kept() -> Vec<(u16, u16)> {
+    vec![span(KEPT), (BUSY, BUSY + 1)]
+}
+
+fn kept_and(more: (u16, u16)) -> Vec<(u16, u16)> {
+    [kept(), vec![more]].concat()
+}
+
+fn span(first: u16) -> (u16, u16) {
+    (*ports(first).start(), *ports(first).end())
+}
+
+/// How a change is made.
+enum Way {
+    Load,
+    Live(Live, Update),
+}
+
+impl Way {
+    fn live(kind: Update) -> Self {
+        Self::Live(Live::new(Config::default()), kind)
+    }
+
+    /// Puts the first state in force.
+    fn begin(&mut self, kernel: &mut Nft, state: &Ruleset) {
+        match self {
+            Self::Load => put_in_force(kernel, state, &Config::default()),
+            Self::Live(live, _) => assert_eq!(live.update(kernel, state).unwrap(), Update::Load),
+        }
+    }
+
+    fn change(&mut self, kernel: &mut Nft, state: &Ruleset) {
+        match self {
+            Self::Load => put_in_force(kernel, state, &Config::default()),
+            Self::Live(live, kind) => assert_eq!(live.update(kernel, state).unwrap(), *kind),
+        }
+    }
+}
+
+/// Begins flows under `before`, or without our table; `after` cuts those to the ports from [`CUT`] on, and with
+/// `before` again they go on. A datagram of each family, straight and through the Service, is under way all the time.
+fn cut_and_recover(prefix: &str, before: Option<&Ruleset>, after: &Ruleset, mut way: Way) {
+    let (lab, mut kernel) = build(prefix);
+    translate_service(&lab);
+    if let Some(before) = before {
+        way.begin(&mut kernel, before);
+    }
+    let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
+    assert_eq!((kept.len(), cut.len()), (20, 20));
+    let exchanges = while_speaking(&lab, BUSY, || {
+        if before.is_some() {
+            way.change(&mut kernel, after);
+        } else {
+            way.begin(&mut kernel, after);
+        }
+        assert_eq!(alive(&mut cut), [""; 0], "{prefix}: denied");
+        assert_eq!(silent(&mut kept), [""; 0], "{prefix}: allowed");
+        if let Some(before) = before {
+            way.change(&mut kernel, before);
+            assert_eq!(silent(&mut cut), [""; 0], "{prefix}: allowed again");
+            assert_eq!(silent(&mut kept), [""; 0], "{prefix}: allowed still");
+        }
+    });
+    assert!(exchanges > 0, "{prefix}");
+}
+
+#[test]
+fn a_full_load_cuts_what_it_denies_and_nothing_else() {
+    let [before, after] =
+        [kept_and(span(CUT)), kept()].map(|ports| rules(&[("db", "db", only("ingress", &ports))]));
+    cut_and_recover("nopal-st-load", Some(&before), &after, Way::Load);
+}
+
+#[test]
+fn an_increment_cuts_what_it_denies_and_nothing_else() {
+    let [before, after] =
+        [kept_and(span(CUT)), kept()].map(|ports| rules(&[("db", "db", only("ingress", &ports))]));
+    let way = Way::live(Update::Increment);
+    cut_and_recover("nopal-st-incr", Some(&before), &after, way);
+}
+
+/// So wide a range of ports is in an interval set, which no element is taken from.
+#[test]
+fn a_switch_cuts_what_it_denies_and_nothing_else() {
+    let [before, after] = [(CUT, CUT + 99), (CUT + 50, CUT + 99)]
+        .map(|more| rules(&[("db", "db", only("ingress", &kept_and(more)))]));
+    let way = Way::live(Update::Switch);
+    cut_and_recover("nopal-st-swit", Some(&before), &after, way);
+}
+
+#[test]
+fn a_policy_at_the_clients_end_cuts_what_it_denies_and_nothing_else() {
+    let [before, after] =
+        [kept_and(span(CUT)), kept()].map(|ports| rules(&[("web", "web", only("egress", &ports))]));
+    let way = Way::live(Update::Increment);
+    cut_and_recover("nopal-st-egre", Some(&before), &after, way);
+}
+
+#[test]
+fn the_first_policy_of_a_pod_cuts_what_it_denies_and_nothing_else() {
+    let other = || ("web", "web", "policyTypes: [Ingress]".to_owned());
+    let before = rules(&[other()]);
+    let after = rules(&[other(), ("db", "db", only("ingress", &kept()))]);
+    let way = Way::live(Update::Increment);
+    cut_and_recover("nopal-st-isol", Some(&before), &after, way);
+}
+
+#[test]
+fn flows_older_than_the_table_are_cut_by_the_first_load_and_by_nothing_else() {
+    for (prefix, policy) in [
+        ("nopal-st-old-i", ("db", "db", only("ingress", &kept()))),
+        ("nopal-st-old-e", ("web", "web", only("egress", &kept()))),
+    ] {
+        cut_and_recover(prefix, None, &rules(&[policy]), Way::Load);
+    }
+}
+
+/// Without a Service nothing makes the kernel track connections before our first load, which then sees them from the
+/// middle, and does not know which end is the client.
+#[test]
+fn a_connection_older_than_connection_tracking_is_cut_whichever_end_speaks_first() {
+    for policy in [
+        ("db", "db", only("ingress", &kept())),
+        ("web", "web", only("egress", &kept())),
+    ] {
+        let (lab, mut kernel) = build("nopal-st-untr");
+        for (number, (web, db)) in (0..).zip(in_each_family(WEB, DB)) {
+            let open = |port| Connection::open(&lab, web, db, port + number, LONG).unwrap();
+            let [mut driven, mut pushed, mut kept] = [CUT, CUT + 2, KEPT].map(open);
+            let config = Config::default();
+            put_in_force(&mut kernel, &rules(std::slice::from_ref(&policy)), &config);
+            assert!(!driven.exchange(SHORT) && !driven.push(SHORT), "{db}");
+            assert!(!pushed.push(SHORT) && !pushed.exchange(SHORT), "{db}");
+            assert!(kept.exchange(LONG) && kept.push(LONG), "{db}");
+            run_in(
+                lab.node_namespace(NODE).unwrap(),
+                &["nft", "delete table inet nopal"],
+            );
+        }
+    }
+}
+
+/// The same for pods that no policy isolates: nothing is lost, whoever speaks.
+#[test]
+fn a_connection_older_than_connection_tracking_lives_where_no_policy_is() {
+    let (lab, mut kernel) = build("nopal-st-free");
+    let other = ("far", "far", "policyTypes: [Ingress]".to_owned());
+    let mut flows = in_each_family(WEB, DB).map(|(web, db)| {
+        [KEPT, KEPT + 1].map(|port| Connection::open(&lab, web, db, port, LONG).unwrap())
+    });
+    put_in_force(&mut kernel, &rules(&[other]), &Config::default());
+    for [driven, pushed] in &mut flows {
+        assert!(driven.exchange(LONG) && driven.push(LONG));
+        assert!(pushed.push(LONG) && pushed.exchange(LONG));
+    }
+}
