@@ -142,6 +142,7 @@ fn classes() -> Result<Classes, Box<dyn std::error::Error>> {
         classes.ingress.insert(
             label(number)?,
             Class {
+                audited: false,
                 grants,
                 comment: Vec::new(),
             },

@@ -26,6 +26,7 @@ pub mod layout;
 mod listing;
 pub mod live;
 pub mod load;
+pub mod log_prefix;
 pub mod names;
 mod netlink;
 pub mod nft;

@@ -10,7 +10,7 @@ use nftables::stmt::{
 use nftables::types::RejectCode;
 
 use crate::names::Name;
-use crate::statement::{Field, NEIGHBOUR_TYPES, Statement};
+use crate::statement::{Field, LogTarget, NEIGHBOUR_TYPES, Statement};
 
 /// The statement as the crate writes it.
 pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
@@ -51,12 +51,15 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
             burst_unit: None,
             inv: None,
         }),
-        Statement::Log(prefix) => {
-            let level = Some(LogLevel::Info);
+        Statement::Log { prefix, target } => {
+            let (group, level) = match target {
+                LogTarget::Kernel => (None, Some(LogLevel::Info)),
+                LogTarget::Nflog(group) => (Some(u32::from(*group)), None),
+            };
             NftStatement::Log(Some(Log {
-                prefix: Some((*prefix).into()),
+                prefix: Some(prefix.as_ref().into()),
                 level,
-                ..Log::new(None)
+                ..Log::new(group)
             }))
         }
         Statement::Counter(name) => NftStatement::Counter(Counter::Named(name.as_str().into())),

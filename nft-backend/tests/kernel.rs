@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::netns::Netns;
 use common::{boxes, class, ip, label, port, range, sample, single};
 use nft_backend::class::{Classes, Dispatch, Grant, Ports, SharedPeers};
-use nft_backend::config::{Config, Deny};
+use nft_backend::config::{Config, Deny, Log};
 use nft_backend::drift::drift;
 use nft_backend::element::{Element, Key};
 use nft_backend::generation::MarkBits;
@@ -101,7 +101,7 @@ fn every_grant() -> Classes {
 
 fn configs() -> [Config; 3] {
     let quiet = Config {
-        log: None,
+        log: Log::None,
         deny: Deny::Reject,
         ..Config::default()
     };
@@ -281,7 +281,7 @@ fn a_refused_transaction_changes_nothing_and_says_why() {
 fn a_table_that_is_not_there_is_none() {
     let (netns, table) = (Netns::new(), Config::default().table);
     assert_eq!(nft(&netns).list(&table), Ok(None));
-    assert_eq!(nft(&netns).denied(&table), Ok(None));
+    assert_eq!(nft(&netns).counted(&table), Ok(None));
 }
 
 #[test]

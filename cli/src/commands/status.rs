@@ -65,7 +65,7 @@ fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<Stat
     }
     Ok(State {
         table: config.table.clone(),
-        denied: kernel.denied(&config.table)?,
+        counted: kernel.counted(&config.table)?,
         in_force,
         drift,
     })
