@@ -65,7 +65,7 @@ struct Entry {
 
 /// A netlink socket of the namespace. A namespace belongs to a thread, so one thread enters it and
 /// ends; the socket stays in it.
-fn open(namespace: Option<&Path>) -> io::Result<OwnedFd> {
+pub(crate) fn open(namespace: Option<&Path>) -> io::Result<OwnedFd> {
     let Some(path) = namespace else {
         return connected_socket();
     };

@@ -29,6 +29,7 @@ pub mod load;
 pub mod log_prefix;
 pub mod names;
 mod netlink;
+pub mod nflog;
 pub mod nft;
 mod permissions;
 mod placement;
