@@ -84,20 +84,17 @@ fn check(
         to: target,
         port: FlowPort::Port(protocol, port),
     };
-    let (actual, because, is_audited) = match port {
-        Some(port) => {
-            let decision = graph.evaluate(&flow(port));
-            let because = sentences(&decision.because);
-            (decision.verdict, because, decision.is_audited())
-        }
-        None => {
-            let allowed = graph.allowed(source, target);
-            let because = |port| sentences(&graph.evaluate(&flow(port)).because);
-            let (actual, because) = any_port(&allowed, protocol, expect, because);
-            let all = PortSet::range(protocol, 1, u16::MAX);
-            let is_admitted = graph.admitted(source, target).contains_all(&all);
-            (actual, because, actual == Verdict::Allow && !is_admitted)
-        }
+    let (actual, because, is_audited) = if let Some(port) = port {
+        let decision = graph.evaluate(&flow(port));
+        let because = sentences(&decision.because);
+        (decision.verdict, because, decision.is_audited())
+    } else {
+        let allowed = graph.allowed(source, target);
+        let because = |port| sentences(&graph.evaluate(&flow(port)).because);
+        let (actual, because) = any_port(&allowed, protocol, expect, because);
+        let all = PortSet::range(protocol, 1, u16::MAX);
+        let is_admitted = graph.admitted(source, target).contains_all(&all);
+        (actual, because, actual == Verdict::Allow && !is_admitted)
     };
     Ok(Outcome {
         name,
