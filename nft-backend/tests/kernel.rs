@@ -109,6 +109,7 @@ fn configs() -> [Config; 3] {
         Config::default(),
         Config {
             marks: None,
+            log: Log::Kernel(Log::RATE),
             ..Config::default()
         },
         quiet,
