@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use nft_backend::config::Log;
 use policy_core::FlowPort;
 
 use crate::demo::Wiring;
@@ -64,6 +65,14 @@ pub enum Command {
     ///
     /// From then on every pod is reachable. The policies of other programs stay in force.
     Flush(Flush),
+    /// Tell about each packet that the policies deny, or would deny if they were enforced.
+    ///
+    /// It listens to what the rules in force tell by nflog: of each class of pods, direction and way at most 10 packets a
+    /// second after a burst of 20; `nopal status` counts all of them. With PATHS, which should be what was applied, pods
+    /// and the policies that isolate them have their names. It ends at Ctrl-C.
+    ///
+    /// Needs root. One program at a time can listen in a network namespace.
+    WatchDenied(WatchDenied),
     /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
     ///
     /// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
@@ -286,6 +295,32 @@ pub struct Status {
     #[command(flatten)]
     pub place: Place,
     /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `watch-denied`.
+#[derive(Debug, Args)]
+pub struct WatchDenied {
+    /// Files, folders, or - for standard input, to name pods and policies by.
+    #[arg(value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// The node that this machine is: quicker in a large cluster.
+    #[arg(long, value_name = "NODE", requires = "paths")]
+    pub node: Option<String>,
+    /// Where to listen.
+    #[command(flatten)]
+    pub place: Place,
+    /// The nflog group that the rules tell to.
+    #[arg(long, value_name = "N", default_value_t = Log::GROUP)]
+    pub group: u16,
+    /// End after so many packets.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// How to print: text, or one JSON object a line.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

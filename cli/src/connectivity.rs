@@ -26,6 +26,8 @@ pub struct Outcome {
     pub actual: Verdict,
     /// Why.
     pub because: Vec<String>,
+    /// Whether it passes only because policies that would deny it are in audit mode.
+    pub is_audited: bool,
 }
 
 impl Outcome {
@@ -82,14 +84,17 @@ fn check(
         to: target,
         port: FlowPort::Port(protocol, port),
     };
-    let (actual, because) = match port {
-        Some(port) => {
-            let decision = graph.evaluate(&flow(port));
-            (decision.verdict, sentences(&decision.because))
-        }
-        None => any_port(&graph.allowed(source, target), protocol, expect, |port| {
-            sentences(&graph.evaluate(&flow(port)).because)
-        }),
+    let (actual, because, is_audited) = if let Some(port) = port {
+        let decision = graph.evaluate(&flow(port));
+        let because = sentences(&decision.because);
+        (decision.verdict, because, decision.is_audited())
+    } else {
+        let allowed = graph.allowed(source, target);
+        let because = |port| sentences(&graph.evaluate(&flow(port)).because);
+        let (actual, because) = any_port(&allowed, protocol, expect, because);
+        let all = PortSet::range(protocol, 1, u16::MAX);
+        let is_admitted = graph.admitted(source, target).contains_all(&all);
+        (actual, because, actual == Verdict::Allow && !is_admitted)
     };
     Ok(Outcome {
         name,
@@ -101,6 +106,7 @@ fn check(
         expect,
         actual,
         because,
+        is_audited,
     })
 }
 

@@ -32,7 +32,7 @@ pub struct Answer {
     pub to: IpAddr,
     /// The decision.
     pub decision: Decision,
-    /// For a denial, the smallest change that would admit the flow.
+    /// For a denial, and for what passes only because it is audited, the smallest change that would admit the flow.
     pub remedies: Vec<Remedy>,
 }
 
@@ -88,7 +88,9 @@ pub fn place(inventory: &Inventory<'_>, because: &Because) -> Option<Place> {
             direction,
             rule,
         } => inventory.rule_place(policy, *direction, *rule),
-        Because::Isolates { policy, .. } => inventory.policy_place(policy),
+        Because::Isolates { policy, .. } | Because::Audited { policy, .. } => {
+            inventory.policy_place(policy)
+        }
         _ => None,
     }
 }

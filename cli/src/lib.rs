@@ -4,6 +4,7 @@ pub mod args;
 pub mod commands;
 pub mod connectivity;
 pub mod demo;
+pub mod denials;
 pub mod explain;
 pub mod inventory;
 pub mod lint;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use policy_core::{Cluster, Direction, FlowPort, IpSet, Pod, PodId, PortSet, RuleGraph};
+use policy_core::{Cluster, Direction, FlowPort, IpSet, Isolation, Pod, PodId, PortSet, RuleGraph};
 
 /// All allowed connections of a cluster.
 #[derive(Debug)]
@@ -23,10 +23,10 @@ pub struct Endpoint {
     pub kind: String,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// Whether it is isolated for ingress.
-    pub is_isolated_ingress: bool,
-    /// Whether it is isolated for egress.
-    pub is_isolated_egress: bool,
+    /// What policies make of what it receives.
+    pub ingress: Isolation,
+    /// What policies make of what it opens.
+    pub egress: Isolation,
 }
 
 /// What may flow from one side to another.
@@ -125,13 +125,20 @@ impl Endpoint {
                 .addresses
                 .iter()
                 .all(|address| contested.contains(address));
+        let isolation = |direction| {
+            if is_contested {
+                Isolation::Enforced
+            } else {
+                graph.isolation(pod, direction)
+            }
+        };
         let kind = pod.id.name.split_once('/').map_or("Pod", |(kind, _)| kind);
         Self {
             id: pod.id.clone(),
             kind: kind.to_owned(),
             addresses: pod.addresses.clone(),
-            is_isolated_ingress: is_contested || graph.is_isolated(pod, Direction::Ingress),
-            is_isolated_egress: is_contested || graph.is_isolated(pod, Direction::Egress),
+            ingress: isolation(Direction::Ingress),
+            egress: isolation(Direction::Egress),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The smallest change that would admit a denied flow: for each end that denies it, one rule for exactly the other end
-//! and the port, added to the isolating policy that selects the fewest pods.
+//! The smallest change that would admit a denied flow, or one that passes only because it is audited: for each end that
+//! denies it, or would, one rule for exactly the other end and the port, added to the isolating policy that selects the
+//! fewest pods.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,12 +31,14 @@ pub struct Remedy {
     pub rule: Value,
 }
 
-/// The rules that admit `flow`, egress first: one for each end that denies it. Empty for an allowed flow, and where no
-/// rule can help, such as an address that several pods claim.
+/// The rules that admit `flow`, egress first: one for each end that denies it or is only audited. Empty for a flow that
+/// rules admit already, and where no rule can help, such as an address that several pods claim.
 pub fn remedies(cluster: &Cluster, flow: &Flow, decision: &Decision) -> Vec<Remedy> {
     let mut isolating: BTreeMap<Direction, Vec<&Policy>> = BTreeMap::new();
     for because in &decision.because {
-        if let Because::Isolates { policy, direction } = because {
+        if let Because::Isolates { policy, direction } | Because::Audited { policy, direction } =
+            because
+        {
             let policy = cluster.policies().get(policy);
             isolating
                 .entry(*direction)

@@ -107,6 +107,7 @@ fn classes(change: Change) -> Result<Classes, Failure> {
             peers.insert(allowed(0x0c00_0001, wide));
         }
         let class = Class {
+            audited: false,
             grants: vec![Grant::PeerPorts(peers)],
             comment: Vec::new(),
         };

@@ -37,6 +37,8 @@ pub struct Dispatch {
 pub struct Class {
     /// What is allowed. Without a grant nothing is.
     pub grants: Vec<Grant>,
+    /// Whether what is not allowed passes all the same, counted and told.
+    pub audited: bool,
     /// Lines printed above the chain, such as the class's pods and policies.
     pub comment: Vec<String>,
 }

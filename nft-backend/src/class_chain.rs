@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::class::{Class, Classes, Grant, Ports, SharedPeers};
+use crate::config::Config;
 use crate::element::{Element, Key, ProtocolPorts};
 use crate::layout::LayoutError;
-use crate::names::{Label, Name};
+use crate::log_prefix::{LogPrefix, Refusal};
+use crate::names::{AUDITED, Label, Name};
 use crate::ruleset::{Chain, Ruleset, Set};
 use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
-use crate::vocabulary::in_set;
+use crate::vocabulary::{counter, in_set, log_limited};
 
 /// A direction as seen from the isolated pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// What the pod receives.
     Ingress,
@@ -152,14 +154,16 @@ pub(crate) fn add_sets(
         .collect())
 }
 
-/// The chain of a class that sends what its sets hold to the next stage; everything else falls off
-/// its end, to the deny of the base chain.
+/// The chain of a class that sends what its sets hold to the next stage. Everything else is told and
+/// falls off its end, to the deny of the base chain; of an audited class it is told, counted, and goes
+/// to the next stage as well.
 pub(crate) fn chain(
     direction: Direction,
     way: Way,
-    class: &Class,
+    (label, class): (&Label, &Class),
     lookups: &[Lookup],
     next: &Statement,
+    config: &Config,
 ) -> Chain {
     let peer_is_source = peer_is_source(direction, way);
     let matches = |key: Key, set: &Name| in_set(fields(key, peer_is_source, way), set);
@@ -175,9 +179,23 @@ pub(crate) fn chain(
         Way::Original => class.comment.clone(),
         Way::Reversed => Vec::new(),
     };
+    let mut rules: Vec<Rule> = lookups.iter().map(rule).collect();
+    if !matches!(lookups, [Lookup::Everything]) {
+        let is_audited = class.audited || config.audit_all;
+        let refusal = if is_audited {
+            Refusal::Audited
+        } else {
+            Refusal::Denied
+        };
+        let prefix = LogPrefix::new(refusal, direction, way, label);
+        let log = config.log.target();
+        rules.extend(log.map(|(rate, target)| Rule::new(log_limited(rate, &prefix, target))));
+        let pass = || Rule::new([counter(&Name::fixed(AUDITED)), next.clone()]);
+        rules.extend(is_audited.then(pass));
+    }
     Chain {
         priority: None,
-        rules: lookups.iter().map(rule).collect(),
+        rules,
         comment,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::generation::MarkBits;
 use crate::names::{Name, NameError};
-use crate::statement::Rate;
+use crate::statement::{LogTarget, Rate};
 
 /// The choices, with their defaults in [`Config::default`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +18,60 @@ pub struct Config {
     pub marks: Option<MarkBits>,
     /// What happens to a denied packet: it is dropped.
     pub deny: Deny,
-    /// How many denied packets the kernel's log shows: 10 a second after a burst of 20. With
-    /// `None`, none.
-    pub log: Option<Rate>,
+    /// Where denied and audited packets are told, and how many of them: nflog group 110, of each
+    /// class and direction 10 a second after a burst of 20.
+    pub log: Log,
+    /// Whether every class is audited, whatever the modes of its policies: nothing is denied, and
+    /// what would be is told.
+    pub audit_all: bool,
+}
+
+/// Where denied and audited packets are told.
+///
+/// The rate is that of each class, direction and way of a flow on its own, so that a flood at one pod
+/// hides no denial at another. What is told in all is bounded by the classes of a node, which are no
+/// more than twice its pods. Counters count every packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// Nowhere.
+    None,
+    /// In the kernel's own log.
+    Kernel(Rate),
+    /// To programs that listen to an nflog group, such as `nopal watch-denied`.
+    Nflog {
+        /// The group.
+        group: u16,
+        /// How many.
+        rate: Rate,
+    },
+}
+
+impl Log {
+    /// The nflog group of the default.
+    pub const GROUP: u16 = 110;
+    /// The rate of the default.
+    pub const RATE: Rate = Rate {
+        per_second: 10,
+        burst: 20,
+    };
+
+    /// The rate and the target, if anything is told.
+    pub(crate) fn target(self) -> Option<(Rate, LogTarget)> {
+        match self {
+            Self::None => None,
+            Self::Kernel(rate) => Some((rate, LogTarget::Kernel)),
+            Self::Nflog { group, rate } => Some((rate, LogTarget::Nflog(group))),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::Nflog {
+            group: Self::GROUP,
+            rate: Self::RATE,
+        }
+    }
 }
 
 /// What happens to a denied packet.
@@ -53,10 +104,8 @@ impl Default for Config {
             priority: -5,
             marks: Some(MarkBits::DEFAULT),
             deny: Deny::default(),
-            log: Some(Rate {
-                per_second: 10,
-                burst: 20,
-            }),
+            log: Log::default(),
+            audit_all: false,
         }
     }
 }

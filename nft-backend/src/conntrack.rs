@@ -61,7 +61,8 @@ struct Entry {
     zone: Option<Vec<u8>>,
 }
 
-fn connected_socket() -> io::Result<OwnedFd> {
+/// A netfilter socket that waits a limited time for answers.
+pub(crate) fn connected_socket() -> io::Result<OwnedFd> {
     let (family, protocol) = (AddressFamily::Netlink, SockProtocol::NetlinkNetFilter);
     let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
     setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;

@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::config::{Config, Deny};
+use crate::config::{Config, Deny, Log};
 use crate::kernel::{ApplyError, NftVersion};
 use crate::nft::Nft;
 
@@ -23,8 +23,10 @@ pub enum Need {
     Marks,
     /// A configuration that rejects what it denies.
     Reject,
-    /// A configuration that logs what it denies.
-    Log,
+    /// A configuration that tells the kernel's log what it denies.
+    KernelLog,
+    /// A configuration that tells programs what it denies.
+    Nflog,
     /// Nobody yet; it is good to know.
     Nobody,
 }
@@ -141,7 +143,7 @@ pub const FEATURES: [Feature; 14] = [
         "chain c { reject with icmpx type admin-prohibited; };",
     ),
     feature(
-        Need::Log,
+        Need::KernelLog,
         "log",
         "denied packets in the kernel's log",
         "3.17",
@@ -149,7 +151,7 @@ pub const FEATURES: [Feature; 14] = [
         "chain c { log prefix \"nopal-deny \" level info; };",
     ),
     feature(
-        Need::Nobody,
+        Need::Nflog,
         "nflog",
         "denied packets for programs",
         "3.17",
@@ -237,7 +239,8 @@ impl Need {
             Self::Always => true,
             Self::Marks => config.marks.is_some(),
             Self::Reject => config.deny == Deny::Reject,
-            Self::Log => config.log.is_some(),
+            Self::KernelLog => matches!(config.log, Log::Kernel(_)),
+            Self::Nflog => matches!(config.log, Log::Nflog { .. }),
             Self::Nobody => false,
         }
     }

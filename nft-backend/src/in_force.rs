@@ -64,9 +64,19 @@ pub struct ListedChain {
     pub rules: Vec<Option<String>>,
 }
 
-/// What our rules have denied.
+/// What our rules have counted since the table was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Denied {
+pub struct Counted {
+    /// What they denied.
+    pub denied: Traffic,
+    /// What passed because its class is only audited. Of an established flow that is the first packet, before the
+    /// flow is marked as evaluated.
+    pub audited: Traffic,
+}
+
+/// How much a counter has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
     /// Packets.
     pub packets: u64,
     /// Their bytes.

@@ -4,6 +4,7 @@
 //! that `goto` leaves its chain for good, so that the end of a chain comes back behind the last
 //! `jump`. Tests compare its outcome with the reference evaluator's.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::element::{Element, PeerPorts, ProtocolPorts};
@@ -106,10 +107,19 @@ const DEEPEST_JUMP: usize = 15;
 
 /// Sends the packet through the base chains, in the order of their priorities.
 pub fn execute(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, InterpreterError> {
+    trace(ruleset, packet).map(|(outcome, _)| outcome)
+}
+
+/// The same, and the counters that the packet passes.
+pub fn trace(
+    ruleset: &Ruleset,
+    packet: &Packet,
+) -> Result<(Outcome, BTreeSet<Name>), InterpreterError> {
     let mut run = Run {
         ruleset,
         packet,
         mark: packet.conntrack.mark(),
+        counted: BTreeSet::new(),
     };
     let mut bases: Vec<_> = ruleset
         .chains
@@ -119,16 +129,17 @@ pub fn execute(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interprete
     bases.sort();
     for (_, base) in bases {
         if run.chain(base)? == Some(End::Drop) {
-            return Ok(Outcome::Dropped);
+            return Ok((Outcome::Dropped, run.counted));
         }
     }
-    Ok(Outcome::Accepted { mark: run.mark })
+    Ok((Outcome::Accepted { mark: run.mark }, run.counted))
 }
 
 struct Run<'a> {
     ruleset: &'a Ruleset,
     packet: &'a Packet,
     mark: u32,
+    counted: BTreeSet<Name>,
 }
 
 /// A verdict that ends the evaluation of a base chain.
@@ -215,8 +226,12 @@ impl<'a> Run<'a> {
                 true
             }
             Statement::Icmpv6Neighbour => self.packet.payload == Payload::Icmpv6Neighbour,
-            Statement::Limit(_) | Statement::Log(_) => true,
-            Statement::Counter(name) => self.ruleset.counters.contains(name),
+            Statement::Limit(_) | Statement::Log { .. } => true,
+            Statement::Counter(name) => {
+                let counter = self.ruleset.counters.get(name);
+                self.counted.extend(counter.cloned());
+                counter.is_some()
+            }
             Statement::Vmap { field, map } => {
                 let entries = &found(self.ruleset.maps.get(map), map)?.entries;
                 let target = match self.field(*field) {

@@ -8,10 +8,11 @@
 //!                                    └───────▶ ingress ─ by destination ─▶ i_CLASS ─▶ stamp: accept
 //!                                              │ not isolated                          ▲
 //!                                              └───────────────────────────────────────┘
-//!               ─ log, count, drop
+//!               ─ count, drop
 //! ```
 //! Every step is a `goto`, so what no rule of a class accepts comes back to the base chain, behind
-//! `jump classify`, and is denied: the structure fails closed. A reply of a flow with an older
+//! `jump classify`, and is denied: the structure fails closed. The last rule of a class tells what it
+//! does not accept; an audited class has one more, which counts it and leads it to the next stage. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
@@ -27,7 +28,7 @@ use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
 use crate::names::{
-    BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
+    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
 };
 use crate::picked_up;
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
@@ -35,11 +36,8 @@ use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
 use crate::vocabulary::{
     accept, counter, ct_established, ct_mark_is, ct_mark_set, ct_related, ct_reply, drop_packet,
-    goto, icmpv6_neighbour, in_set, jump, log_limited, reject, vmap,
+    goto, icmpv6_neighbour, in_set, jump, reject, vmap,
 };
-
-/// The prefix of log lines about denied packets.
-const LOG_PREFIX: &str = "nopal-deny ";
 
 /// Why classes cannot be laid out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +76,7 @@ pub enum LayoutError {
 /// The table for these classes, stamping with the first generation.
 pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutError> {
     let mut ruleset = Ruleset::new(config.table.clone());
-    ruleset.counters.insert(Name::fixed(DENIED));
+    ruleset.counters.extend([DENIED, AUDITED].map(Name::fixed));
     add_base(&mut ruleset, config);
     for way in ways(config) {
         add_stages(&mut ruleset, way, config.marks.is_some());
@@ -98,7 +96,8 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
             let sets = class_chain::add_sets(&mut ruleset, direction, label, class, &shared)?;
             for way in ways(config) {
                 let next = next_stage(direction, way, config.marks.is_some());
-                let chain = class_chain::chain(direction, way, class, &sets, &next);
+                let class = (label, class);
+                let chain = class_chain::chain(direction, way, class, &sets, &next, config);
                 ruleset
                     .chains
                     .insert(class_chain::name(direction, way, label), chain);
@@ -152,20 +151,15 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
         Deny::Drop => drop_packet(),
         Deny::Reject => reject(),
     };
-    let mut rules = vec![
+    let rules = [
         Rule::new([jump(&Name::fixed(FAST))]),
         Rule::new([icmpv6_neighbour(), accept()]),
         Rule::new([jump(&Name::fixed(CLASSIFY))]),
+        Rule::new([counter(&Name::fixed(DENIED)), deny]),
     ];
-    rules.extend(
-        config
-            .log
-            .map(|rate| Rule::new(log_limited(rate, LOG_PREFIX))),
-    );
-    rules.push(Rule::new([counter(&Name::fixed(DENIED)), deny]));
     let base = Chain {
         priority: Some(config.priority),
-        rules,
+        rules: rules.to_vec(),
         comment: Vec::new(),
     };
     ruleset.chains.insert(Name::fixed(BASE), base);

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use serde_json::Value as Json;
 
 use crate::element::{Element, PeerPorts, ProtocolPorts};
-use crate::in_force::{Denied, InForce, ListedChain, ListedMap, ListedSet};
+use crate::in_force::{Counted, InForce, ListedChain, ListedMap, ListedSet, Traffic};
 use crate::kernel::ApplyError;
-use crate::names::Name;
+use crate::names::{AUDITED, DENIED, Name};
 use crate::value::{AddressRange, PortRange, Protocol};
 
 /// Reads the whole document. An object without a name or a kind is an error, one of a kind that we
@@ -28,23 +28,24 @@ pub(crate) fn parse(document: &[u8]) -> Result<InForce, ApplyError> {
     Ok(in_force)
 }
 
-/// Reads the one counter that the document is about.
-pub(crate) fn parse_denied(document: &[u8]) -> Result<Denied, ApplyError> {
+/// Reads our counters. A table that an older version loaded has only the first.
+pub(crate) fn parse_counted(document: &[u8]) -> Result<Counted, ApplyError> {
     let not_understood = |reason: String| ApplyError::NotUnderstood { reason };
     let document: Json =
         serde_json::from_slice(document).map_err(|error| not_understood(error.to_string()))?;
     let objects = document["nftables"].as_array();
-    let mut counters = objects
-        .into_iter()
-        .flatten()
-        .map(|object| &object["counter"]);
-    let denied = counters.find_map(|counter| {
-        Some(Denied {
+    let counters = objects.into_iter().flatten();
+    let counters = counters.map(|object| &object["counter"]);
+    let traffic = |name: &str| {
+        let counter = counters.clone().find(|counter| counter["name"] == name)?;
+        Some(Traffic {
             packets: counter["packets"].as_u64()?,
             bytes: counter["bytes"].as_u64()?,
         })
-    });
-    denied.ok_or_else(|| not_understood("no counter".to_owned()))
+    };
+    let denied = traffic(DENIED).ok_or_else(|| not_understood("no counter".to_owned()))?;
+    let audited = traffic(AUDITED).unwrap_or_default();
+    Ok(Counted { denied, audited })
 }
 
 /// `None` when the object is not written as nft writes it.

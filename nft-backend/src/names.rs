@@ -29,6 +29,8 @@ pub const R_INGRESS: &str = "r_ingress";
 pub const R_EGRESS: &str = "r_egress";
 /// Counts what is denied.
 pub const DENIED: &str = "denied";
+/// Counts what passes because its class is only audited.
+pub const AUDITED: &str = "audited";
 
 /// Holds the digest of the ruleset in force; no rule looks at it.
 pub const DIGEST: &str = "digest";

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::conntrack;
 use crate::generation::MarkBits;
-use crate::in_force::{Denied, InForce};
+use crate::in_force::{Counted, InForce};
 use crate::kernel::{ApplyError, Kernel, NftVersion};
 use crate::listing;
-use crate::names::{DENIED, Name};
+use crate::names::Name;
 use crate::process::{self, Finished, ProcessError};
 use crate::senders::Senders;
 use crate::transaction::Transaction;
@@ -55,15 +55,8 @@ impl Nft {
     /// `ip netns list` shows it.
     #[must_use]
     pub fn in_namespace(self, namespace: impl AsRef<Path>) -> Self {
-        let namespace = namespace.as_ref();
-        let is_name = namespace.components().count() == 1 && namespace.is_relative();
-        let path = if is_name {
-            Path::new(NAMED_NAMESPACES).join(namespace)
-        } else {
-            namespace.into()
-        };
         Self {
-            namespace: Some(path),
+            namespace: Some(namespace_path(namespace.as_ref())),
             ..self
         }
     }
@@ -103,11 +96,11 @@ impl Nft {
         }
     }
 
-    /// How much our rules have denied since the table was made; `None` when there is no such table.
-    pub fn denied(&self, table: &Name) -> Result<Option<Denied>, ApplyError> {
-        let arguments = ["-j", "list", "counter", FAMILY, table.as_str(), DENIED];
+    /// How much our rules have denied and audited since the table was made; `None` when there is no such table.
+    pub fn counted(&self, table: &Name) -> Result<Option<Counted>, ApplyError> {
+        let arguments = ["-j", "list", "counters", "table", FAMILY, table.as_str()];
         match self.run(&arguments, &[]) {
-            Ok(finished) => listing::parse_denied(&finished.stdout).map(Some),
+            Ok(finished) => listing::parse_counted(&finished.stdout).map(Some),
             Err(error) if is_nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -187,6 +180,16 @@ impl Nft {
             return ApplyError::NotPermitted { stderr };
         }
         ApplyError::Refused { stderr }
+    }
+}
+
+/// The path of a network namespace that is given by its name or its path.
+pub(crate) fn namespace_path(namespace: &Path) -> PathBuf {
+    let is_name = namespace.components().count() == 1 && namespace.is_relative();
+    if is_name {
+        Path::new(NAMED_NAMESPACES).join(namespace)
+    } else {
+        namespace.to_owned()
     }
 }
 

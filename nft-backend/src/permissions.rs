@@ -3,7 +3,7 @@
 use crate::names::Name;
 use crate::placement::View;
 use crate::ruleset::{Chain, Set};
-use crate::statement::Statement;
+use crate::statement::{Rule, Statement};
 
 /// The lookups of a class chain, each with the sets that must all hold the packet.
 #[derive(Default)]
@@ -27,6 +27,9 @@ impl<'a> Permissions<'a> {
         for rule in rules {
             let sets = rule.statements.iter().filter_map(looked_up);
             let sets: Vec<&Set> = sets.filter_map(|set| view.sets.get(set).copied()).collect();
+            if !leads_on(rule) {
+                continue;
+            }
             match sets[..] {
                 [] => permissions.everything = true,
                 [set] => permissions.single.push(set),
@@ -73,6 +76,14 @@ fn holds(sets: &[&Set], other: &Set) -> bool {
         sets.iter().any(|set| is_in(set, element))
             || wide().any(|set| set.elements.iter().any(|own| own.covers(element)))
     })
+}
+
+/// Whether a packet that the rule matches goes to the next stage, and is not only told about.
+fn leads_on(rule: &Rule) -> bool {
+    matches!(
+        rule.statements.last(),
+        Some(Statement::Goto(_) | Statement::Accept)
+    )
 }
 
 /// The set that a statement looks a packet up in.

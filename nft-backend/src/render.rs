@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use policy_core::graph::{RuleGraph, Subject};
-use policy_core::{ContainerPort, Direction, Pod, PolicyId};
+use policy_core::{ContainerPort, Direction, Isolation, Pod, PolicyId};
 
 use crate::class::{Class, Classes, Dispatch, Grant, SharedPeers};
 use crate::config::Config;
@@ -83,10 +83,12 @@ struct Drafts {
     drafts: Vec<Draft>,
 }
 
-/// What a class is known by, and has its label from, as long as it lasts: the policies, and the named ports of its pods
-/// by which policies can mean different numbers.
+/// What a class is known by, and has its label from, as long as it lasts: whether it is audited, the policies, and the
+/// named ports of its pods by which policies can mean different numbers. So a class that comes into force is a new one,
+/// which pods are led to, and no chain of the node changes its rules.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
+    is_audited: bool,
     policies: BTreeSet<PolicyId>,
     named_ports: Vec<ContainerPort>,
 }
@@ -103,6 +105,7 @@ impl Identity {
         let is_named =
             |port: &&ContainerPort| direction == Direction::Ingress && port.name.is_some();
         Self {
+            is_audited: graph.isolation(pod, direction) == Isolation::Audited,
             policies: policies.collect(),
             named_ports: pod.ports.iter().filter(is_named).cloned().collect(),
         }
@@ -116,6 +119,9 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_audited {
+            f.write_str("audited ")?;
+        }
         for policy in &self.policies {
             write!(f, "{policy} ")?;
         }
@@ -183,11 +189,21 @@ impl Drafts {
     fn into_classes(self, labels: &[Label]) -> BTreeMap<Label, Class> {
         let class = |((identity, grants), number): ((Identity, Vec<Grant>), usize)| {
             let policies = identity.policies.iter().map(ToString::to_string).collect();
+            let what = if identity.is_audited {
+                "policies, all in audit mode"
+            } else {
+                "policies"
+            };
             let comment = vec![
                 listed("pods", &self.drafts[number].pods),
-                listed("policies", &policies),
+                listed(what, &policies),
             ];
-            (labels[number].clone(), Class { grants, comment })
+            let class = Class {
+                grants,
+                audited: identity.is_audited,
+                comment,
+            };
+            (labels[number].clone(), class)
         };
         self.by_meaning.into_iter().map(class).collect()
     }

@@ -4,6 +4,7 @@
 //! ends the rule. `Display` is nft's own text.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::names::Name;
 use crate::value::PortRange;
@@ -92,6 +93,16 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// Where log messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The kernel's own log, at level info. From other network namespaces than the first one it takes messages only
+    /// with the sysctl `net.netfilter.nf_log_all_netns`.
+    Kernel,
+    /// The programs that listen to this nflog group of the network namespace; without any, nowhere.
+    Nflog(u16),
+}
+
 /// One statement of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
@@ -137,8 +148,13 @@ pub enum Statement {
     Icmpv6Neighbour,
     /// Matches as long as the rate is not exceeded.
     Limit(Rate),
-    /// Writes a line to the kernel's log.
-    Log(&'static str),
+    /// Tells about the packet, with a prefix of at most 127 bytes.
+    Log {
+        /// What the message begins with.
+        prefix: Arc<str>,
+        /// Where it goes.
+        target: LogTarget,
+    },
     /// Counts the packet.
     Counter(Name),
     /// Looks the field up in a verdict map; without an element the next rule follows.
@@ -221,7 +237,10 @@ impl fmt::Display for Statement {
                     rate.per_second, rate.burst
                 )
             }
-            Self::Log(prefix) => write!(f, "log prefix \"{prefix}\" level info"),
+            Self::Log { prefix, target } => match target {
+                LogTarget::Kernel => write!(f, "log prefix \"{prefix}\" level info"),
+                LogTarget::Nflog(group) => write!(f, "log prefix \"{prefix}\" group {group}"),
+            },
             Self::Counter(name) => write!(f, "counter name {name}"),
             Self::Vmap { field, map } => write!(f, "{field} vmap @{map}"),
             Self::Jump(chain) => write!(f, "jump {chain}"),

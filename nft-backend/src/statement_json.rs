@@ -11,7 +11,7 @@ use nftables::stmt::{
 use nftables::types::RejectCode;
 
 use crate::names::Name;
-use crate::statement::{Field, NEIGHBOUR_TYPES, Statement};
+use crate::statement::{Field, LogTarget, NEIGHBOUR_TYPES, Statement};
 
 /// TCP's flags.
 const SYN: u32 = 0x02;
@@ -67,12 +67,15 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
             burst_unit: None,
             inv: None,
         }),
-        Statement::Log(prefix) => {
-            let level = Some(LogLevel::Info);
+        Statement::Log { prefix, target } => {
+            let (group, level) = match target {
+                LogTarget::Kernel => (None, Some(LogLevel::Info)),
+                LogTarget::Nflog(group) => (Some(u32::from(*group)), None),
+            };
             NftStatement::Log(Some(Log {
-                prefix: Some((*prefix).into()),
+                prefix: Some(prefix.as_ref().into()),
                 level,
-                ..Log::new(None)
+                ..Log::new(group)
             }))
         }
         Statement::Counter(name) => NftStatement::Counter(Counter::Named(name.as_str().into())),

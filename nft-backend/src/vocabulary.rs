@@ -14,8 +14,9 @@
 //! ```
 
 use crate::generation::{Generation, MarkBits};
+use crate::log_prefix::LogPrefix;
 use crate::names::Name;
-use crate::statement::{Field, Rate, Statement};
+use crate::statement::{Field, LogTarget, Rate, Statement};
 use crate::value::PortRange;
 
 /// `FIELD . FIELD @set`
@@ -105,9 +106,10 @@ pub fn icmpv6_neighbour() -> Statement {
     Statement::Icmpv6Neighbour
 }
 
-/// `limit rate N/second burst M packets log prefix "..." level info`
-pub fn log_limited(rate: Rate, prefix: &'static str) -> [Statement; 2] {
-    [Statement::Limit(rate), Statement::Log(prefix)]
+/// `limit rate N/second burst M packets log prefix "..." group N`, or `level info` for the kernel's own log
+pub fn log_limited(rate: Rate, prefix: &LogPrefix, target: LogTarget) -> [Statement; 2] {
+    let prefix = prefix.to_string().into();
+    [Statement::Limit(rate), Statement::Log { prefix, target }]
 }
 
 /// `counter name NAME`

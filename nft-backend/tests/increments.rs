@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use common::mutation::mutate;
 use common::places::nodes;
 use common::watched::{Watched, standing, trials};
-use nft_backend::config::Config;
+use nft_backend::config::{Config, Deny};
 use nft_backend::diff::{NeedsLoad, diff};
 use nft_backend::drift::drift;
 use nft_backend::generation::MarkBits;
@@ -273,11 +273,11 @@ fn other_rules_around_the_classes_are_a_switch_and_other_marks_or_a_strange_tabl
     let rules = |config: &Config| common::pair::rules("ingress: [{}]", config);
     let mut node = Node::new();
     node.update(&rules(&config()), "first");
-    let quiet = Config {
-        log: None,
+    let rejecting = Config {
+        deny: Deny::Reject,
         ..config()
     };
-    assert_eq!(node.update(&rules(&quiet), "quiet"), Update::Switch);
+    assert_eq!(node.update(&rules(&rejecting), "rejecting"), Update::Switch);
     let unmarked = Config {
         marks: None,
         ..config()

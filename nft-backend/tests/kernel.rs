@@ -205,7 +205,7 @@ fn a_refused_transaction_changes_nothing_and_says_why() {
 fn a_table_that_is_not_there_is_none() {
     let (netns, table) = (Netns::new(), Config::default().table);
     assert_eq!(nft(&netns).list(&table), Ok(None));
-    assert_eq!(nft(&netns).denied(&table), Ok(None));
+    assert_eq!(nft(&netns).counted(&table), Ok(None));
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use common::{boxes, class, ip, label, port, range, single};
 use nft_backend::Direction;
 use nft_backend::class::{Classes, Dispatch, Grant, Ports, SharedPeers};
-use nft_backend::config::Config;
+use nft_backend::config::{Config, Log};
 use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute};
 use nft_backend::layout::{LayoutError, lay_out};
+use nft_backend::names::Name;
 use nft_backend::value::Protocol;
 
 const POD: &str = "10.1.0.2";
@@ -136,6 +137,39 @@ fn shared_peers_pass_only_with_the_ports_beside_them() {
         ports: Ports::All,
     }]);
     assert!(accepts(&all, "10.6.0.3", Payload::Icmp) && !accepts(&all, "10.9.0.1", tcp(80)));
+}
+
+#[test]
+fn what_a_class_refuses_is_told_as_the_configuration_says() {
+    let limit = "limit rate 10/second burst 20 packets log prefix";
+    let pass = "counter name audited goto stamp";
+    for (log, audit_all, expected) in [
+        (Log::None, false, vec![]),
+        (Log::None, true, vec![pass.to_owned()]),
+        (
+            Log::Kernel(Log::RATE),
+            false,
+            vec![format!("{limit} \"nopal-deny ingress web \" level info")],
+        ),
+        (
+            Log::default(),
+            true,
+            vec![
+                format!("{limit} \"nopal-audit ingress web \" group 110"),
+                pass.to_owned(),
+            ],
+        ),
+    ] {
+        let config = Config {
+            log,
+            audit_all,
+            ..Config::default()
+        };
+        let ruleset = lay_out(&config, &isolated([])).unwrap();
+        let chain = &ruleset.chains[&Name::new("i_web").unwrap()];
+        let rules: Vec<String> = chain.rules.iter().map(ToString::to_string).collect();
+        assert_eq!(rules, expected);
+    }
 }
 
 /// Labels are free, so no label may make one class's set fall onto another's.

@@ -5,6 +5,7 @@ use crate::directory::{Directory, Indexed};
 use crate::flow::Direction;
 use crate::graph::{Edge, Peers, Provenance, RuleGraph, SubjectClass, Tier, Vertex, World};
 use crate::inventory::{ClassId, Inventory, PodClass};
+use crate::isolation::Isolation;
 use crate::policy::{Policy, PortSpec, Ports, Rule};
 use crate::port_set::PortSet;
 use crate::resolve::{self, Grant, GrantedPorts, Group, GroupId, PeerSet, PortSetId, Resolver};
@@ -220,19 +221,20 @@ impl Builder {
         groups: &[Group],
         policies: &[Arc<Policy>],
     ) -> NodeIndex {
-        let isolated = |direction| {
-            let isolates = |&policy: &u32| policies[policy as usize].isolates(direction);
-            key.groups
-                .iter()
-                .any(|&group| groups[group as usize].policies.iter().any(isolates))
+        let isolation = |direction| {
+            let selecting = key.groups.iter();
+            let policies = selecting
+                .flat_map(|&group| &groups[group as usize].policies)
+                .map(|&policy| policies[policy as usize].as_ref());
+            Isolation::by(policies, direction)
         };
         let vertex = NodeIndex::new(self.graph.node_count());
         for &class in &classes {
             self.subject_of[class as usize] = Some(vertex);
         }
         self.graph.add_node(Vertex::Subjects(SubjectClass {
-            isolated_ingress: isolated(Direction::Ingress),
-            isolated_egress: isolated(Direction::Egress),
+            ingress: isolation(Direction::Ingress),
+            egress: isolation(Direction::Egress),
             groups: key.groups.clone(),
             classes,
         }))

@@ -6,6 +6,7 @@ use crate::flow::{Direction, Flow, FlowPort, Verdict};
 use crate::graph::{Action, Permission, RuleGraph, Subject, Tier};
 use crate::inventory::{Owner, PodIndex};
 use crate::ip_set::IpSet;
+use crate::isolation::Isolation;
 use crate::policy::{Policy, PolicyId};
 use crate::port_set::PortSet;
 use std::collections::BTreeSet;
@@ -17,10 +18,20 @@ use std::net::IpAddr;
 pub struct Decision {
     /// What becomes of the flow.
     pub verdict: Verdict,
-    /// Why: for an allowed flow what admits it at either end, for a denied one what isolates the ends that deny it.
+    /// Why: for an allowed flow what admits it at either end, or what would deny it there and is only audited; for a
+    /// denied one what isolates the ends that deny it.
     pub because: Vec<Because>,
-    /// For a denied flow: each rule of the isolating policies, with the first condition that the flow fails.
+    /// For a denied flow, and for one that passes because its end is only audited: each rule of the isolating policies,
+    /// with the first condition that the flow fails.
     pub candidates: Vec<Candidate>,
+}
+
+impl Decision {
+    /// Whether the flow passes only because policies that would deny it are in audit mode.
+    pub fn is_audited(&self) -> bool {
+        let is_audited = |because: &Because| matches!(because, Because::Audited { .. });
+        self.because.iter().any(is_audited)
+    }
 }
 
 /// One reason. `Display` gives the sentence that reports show.
@@ -48,6 +59,14 @@ pub enum Because {
     },
     /// No policy isolates the flow's end in this direction.
     NotIsolated(Direction),
+    /// Only policies in audit mode isolate the flow's end in this direction, this one among them, and no rule admits the
+    /// flow: it passes, and would be denied if the policy were enforced.
+    Audited {
+        /// The policy.
+        policy: PolicyId,
+        /// `Egress` at the flow's source, `Ingress` at its destination.
+        direction: Direction,
+    },
     /// A policy isolates the flow's end in this direction, and no rule admits the flow.
     Isolates {
         /// The policy.
@@ -72,6 +91,9 @@ impl fmt::Display for Because {
                 rule,
             } => write!(f, "{policy} {direction}[{rule}]"),
             Self::NotIsolated(direction) => write!(f, "not isolated for {direction}"),
+            Self::Audited { policy, direction } => {
+                write!(f, "audit: would be denied by {policy} for {direction}")
+            }
             Self::Isolates { policy, direction } => write!(f, "{policy} isolates {direction}"),
         }
     }
@@ -132,6 +154,15 @@ impl RuleGraph {
 
     /// Everything that may flow from one address to another.
     pub fn allowed(&self, from: IpAddr, to: IpAddr) -> PortSet {
+        self.passing(from, to, |isolation| isolation == Isolation::Enforced)
+    }
+
+    /// What would still flow if every policy were enforced: [`allowed`](Self::allowed) without what is only audited.
+    pub fn admitted(&self, from: IpAddr, to: IpAddr) -> PortSet {
+        self.passing(from, to, |isolation| isolation != Isolation::None)
+    }
+
+    fn passing(&self, from: IpAddr, to: IpAddr, is_closed: impl Fn(Isolation) -> bool) -> PortSet {
         if from == to || self.is_own_node(from, to) {
             return PortSet::all();
         }
@@ -139,7 +170,7 @@ impl RuleGraph {
             Owner::NoPod => PortSet::all(),
             Owner::Contested(_) => PortSet::empty(),
             Owner::Pod(pod) => match self.subject_of_pod(pod) {
-                Some(subject) if subject.is_isolated(direction) => {
+                Some(subject) if is_closed(subject.isolation(direction)) => {
                     let matching = subject.permissions(direction).into_iter();
                     matching
                         .filter(|permission| self.is_peer(permission, peer))
@@ -153,15 +184,15 @@ impl RuleGraph {
         side(from, to, Direction::Egress).intersection(&side(to, from, Direction::Ingress))
     }
 
-    /// Whether a policy isolates the pod in `direction`; `false` for what is no subject.
-    pub fn is_isolated(&self, pod: &Pod, direction: Direction) -> bool {
+    /// What the policies make of the pod in `direction`; [`Isolation::None`] for what is no subject.
+    pub fn isolation(&self, pod: &Pod, direction: Direction) -> Isolation {
         let subject = self
             .index_of(pod)
             .and_then(|index| self.subject_of_pod(index));
-        subject.is_some_and(|subject| subject.is_isolated(direction))
+        subject.map_or(Isolation::None, |subject| subject.isolation(direction))
     }
 
-    /// The policies that isolate the pod in `direction`, sorted; none for what is no subject.
+    /// The policies that isolate the pod in `direction`, enforced or audited, sorted; none for what is no subject.
     pub fn isolating(&self, pod: &Pod, direction: Direction) -> Vec<&PolicyId> {
         let subject = self
             .index_of(pod)
@@ -180,7 +211,9 @@ impl RuleGraph {
         let subject = self
             .index_of(pod)
             .and_then(|index| self.subject_of_pod(index));
-        let Some(subject) = subject.filter(|subject| subject.is_isolated(direction)) else {
+        let is_enforced =
+            |subject: &Subject<'_>| subject.isolation(direction) == Isolation::Enforced;
+        let Some(subject) = subject.filter(is_enforced) else {
             return vec![(IpSet::full(), PortSet::all())];
         };
         crate::minimize::outside(&subject, direction)
@@ -246,12 +279,17 @@ impl RuleGraph {
         let other = PeerSide::new(self.inventory(), subject_pod, peer);
         if admitting.is_empty() {
             let isolating = self.policies_isolating(subject, subject_pod, direction);
-            let because = isolating.iter().map(|policy| Because::Isolates {
-                policy: policy.id.clone(),
-                direction,
+            let is_audited = subject.isolation(direction) == Isolation::Audited;
+            let because = isolating.iter().map(|policy| {
+                let policy = policy.id.clone();
+                if is_audited {
+                    Because::Audited { policy, direction }
+                } else {
+                    Because::Isolates { policy, direction }
+                }
             });
             return Side {
-                passes: false,
+                passes: is_audited,
                 because: because.collect(),
                 candidates: candidates(&isolating, direction, &other, port),
             };

@@ -9,6 +9,7 @@ use crate::flow::Direction;
 use crate::intern::Interner;
 use crate::inventory::{ClassId, Inventory, Owner, PodIndex};
 use crate::ip_set::IpSet;
+use crate::isolation::Isolation;
 use crate::policy::{Policy, PolicyId};
 use crate::port_set::PortSet;
 use crate::resolve::{GroupId, PodSetId, PolicyIndex, Source};
@@ -79,15 +80,15 @@ pub(crate) struct SubjectClass {
     pub(crate) classes: Vec<ClassId>,
     /// The groups of policies that select pods of the class, in ascending order.
     pub(crate) groups: Vec<GroupId>,
-    pub(crate) isolated_ingress: bool,
-    pub(crate) isolated_egress: bool,
+    pub(crate) ingress: Isolation,
+    pub(crate) egress: Isolation,
 }
 
 impl SubjectClass {
-    pub(crate) fn is_isolated(&self, direction: Direction) -> bool {
+    pub(crate) fn isolation(&self, direction: Direction) -> Isolation {
         match direction {
-            Direction::Ingress => self.isolated_ingress,
-            Direction::Egress => self.isolated_egress,
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
         }
     }
 }
@@ -227,9 +228,14 @@ impl<'g> Subject<'g> {
             .collect()
     }
 
-    /// Whether the class is isolated in `direction`.
+    /// What the policies make of `direction`.
+    pub fn isolation(&self, direction: Direction) -> Isolation {
+        self.class().isolation(direction)
+    }
+
+    /// Whether any policy isolates the class in `direction`, enforced or audited.
     pub fn is_isolated(&self, direction: Direction) -> bool {
-        self.class().is_isolated(direction)
+        self.isolation(direction) != Isolation::None
     }
 
     /// The policies that isolate pods of the class in `direction`, sorted. In a minimized graph a class can hold pods
@@ -249,7 +255,7 @@ impl<'g> Subject<'g> {
     }
 
     /// What the NetworkPolicies allow in `direction`, in canonical order. Nothing for a direction that is not
-    /// isolated, where everything passes.
+    /// isolated, where everything passes; where it is audited, what would pass.
     pub fn permissions(&self, direction: Direction) -> Vec<Permission<'g>> {
         let all = self.edges(direction);
         all.into_iter()
@@ -379,15 +385,17 @@ impl fmt::Display for RuleGraph {
                 .collect();
             writeln!(f, "subjects {}", pods.join(" "))?;
             for direction in Direction::ALL {
-                if !subject.is_isolated(direction) {
-                    continue;
-                }
+                let word = match subject.isolation(direction) {
+                    Isolation::None => continue,
+                    Isolation::Audited => "audited",
+                    Isolation::Enforced => "isolated",
+                };
                 let policies: Vec<String> = subject
                     .policies(direction)
                     .iter()
                     .map(ToString::to_string)
                     .collect();
-                writeln!(f, "  {direction} isolated by {}", policies.join(" "))?;
+                writeln!(f, "  {direction} {word} by {}", policies.join(" "))?;
                 for permission in subject.permissions(direction) {
                     writeln!(f, "    {} : {permission}", permission.ports())?;
                 }

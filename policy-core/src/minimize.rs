@@ -11,6 +11,7 @@ use crate::graph::{Edge, Peers, RuleGraph, Subject, SubjectClass, Tier, Vertex, 
 use crate::intern::Interner;
 use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
+use crate::isolation::Isolation;
 use crate::partition::{Piece, join, partition};
 use crate::port_set::PortSet;
 use crate::resolve::PodSetId;
@@ -130,7 +131,7 @@ pub(crate) struct MinimalEdge {
 /// What a subject class means, without where that comes from.
 #[derive(PartialEq, Eq, Hash)]
 struct Meaning {
-    isolated: [bool; 2],
+    isolation: [Isolation; 2],
     edges: Vec<(Direction, Peers, Arc<PortSet>)>,
 }
 
@@ -140,7 +141,7 @@ impl Meaning {
             .iter()
             .map(|edge| (edge.direction, edge.peers.clone(), edge.ports.clone()));
         Self {
-            isolated: [class.isolated_ingress, class.isolated_egress],
+            isolation: [class.ingress, class.egress],
             edges: meanings.collect(),
         }
     }

@@ -22,6 +22,20 @@ impl fmt::Display for PolicyId {
     }
 }
 
+/// The annotation that says how a policy is meant to be taken: `audit` or `enforce`.
+pub const MODE_ANNOTATION: &str = "nopal.dev/mode";
+
+/// How a policy is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Mode {
+    /// It isolates its subjects.
+    #[default]
+    Enforce,
+    /// It never causes a denial by itself: where only such policies isolate a pod, what they do not allow passes and
+    /// is told. What it allows counts as ever.
+    Audit,
+}
+
 /// One `networking.k8s.io/v1` NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Policy {
@@ -29,6 +43,8 @@ pub struct Policy {
     pub id: PolicyId,
     /// The pods of its namespace that it selects.
     pub subjects: Selector,
+    /// Whether it is enforced.
+    pub mode: Mode,
     /// Whether it isolates its subjects for ingress.
     pub isolates_ingress: bool,
     /// Whether it isolates its subjects for egress.
@@ -40,7 +56,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether the policy isolates its subjects in `direction`.
+    /// Whether the policy isolates its subjects in `direction`, if only for audit.
     pub fn isolates(&self, direction: Direction) -> bool {
         match direction {
             Direction::Ingress => self.isolates_ingress,

@@ -133,6 +133,11 @@ pub enum ProblemKind {
         /// The name as written.
         name: String,
     },
+    /// A `nopal.dev/mode` other than `audit` and `enforce`.
+    UnknownMode {
+        /// The mode as written.
+        written: String,
+    },
     /// A `policyTypes` entry other than `Ingress` and `Egress`.
     UnknownPolicyType {
         /// The entry as written.
@@ -238,6 +243,12 @@ impl fmt::Display for ProblemKind {
                 f,
                 "{name:?} is no valid name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends"
             ),
+            Self::UnknownMode { written } => {
+                write!(
+                    f,
+                    "unknown mode {written:?}: use \"audit\" or \"enforce\"; the policy is enforced"
+                )
+            }
             Self::UnknownPolicyType { written } => {
                 write!(
                     f,

@@ -3,7 +3,7 @@
 
 use policy_core::graph::Permission;
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows, shrink};
-use policy_core::{Direction, Flow, FlowPort, PodId, Protocol, RuleGraph, Verdict};
+use policy_core::{Direction, Flow, FlowPort, Isolation, PodId, Protocol, RuleGraph, Verdict};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -227,7 +227,7 @@ fn another_policy_takes_nothing_away_from_pods_that_are_isolated_already() {
         let was_isolated = |address, direction| {
             let mut pods = cluster.pods().values();
             pods.find(|pod| graph.addresses(pod).contains(&address))
-                .is_none_or(|pod| graph.is_isolated(pod, direction))
+                .is_none_or(|pod| graph.isolation(pod, direction) == Isolation::Enforced)
         };
         for flow in random_flows(objects, seed, count) {
             if was_isolated(flow.from, Direction::Egress)
@@ -236,6 +236,30 @@ fn another_policy_takes_nothing_away_from_pods_that_are_isolated_already() {
             {
                 let now = full_graph.evaluate(&flow).verdict;
                 assert_eq!(now, Verdict::Allow, "seed {seed}: {flow}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_policy_in_audit_mode_denies_nothing_that_passes_without_it_or_when_it_is_enforced() {
+    every_cluster(|objects, seed, count| {
+        let is_policy = |position: &usize| objects.written()[*position]["kind"] == "NetworkPolicy";
+        let policies: Vec<usize> = (0..objects.written().len()).filter(is_policy).collect();
+        let chosen = *Rng::new(seed).pick(&policies);
+        let in_mode = |mode: &str| {
+            let mut written = objects.written().to_vec();
+            written[chosen]["metadata"]["annotations"] = json!({ "nopal.dev/mode": mode });
+            RuleGraph::compile(&Objects::read(written).unwrap().cluster())
+        };
+        let mut fewer = objects.written().to_vec();
+        fewer.remove(chosen);
+        let without = RuleGraph::compile(&Objects::read(fewer).unwrap().cluster());
+        let (audited, enforced) = (in_mode("audit"), in_mode("enforce"));
+        for flow in random_flows(objects, seed, count) {
+            let passes = |graph: &RuleGraph| graph.evaluate(&flow).verdict == Verdict::Allow;
+            if passes(&without) || passes(&enforced) {
+                assert!(passes(&audited), "seed {seed}: {flow}");
             }
         }
     });
@@ -305,6 +329,7 @@ fn random_flows_meet_both_verdicts_and_every_kind_of_reason() {
                     "not isolated",
                     "isolates",
                     "gress[",
+                    "audit: would be denied",
                 ];
                 reasons.extend(kinds.into_iter().filter(|kind| sentence.contains(kind)));
             }
@@ -314,5 +339,5 @@ fn random_flows_meet_both_verdicts_and_every_kind_of_reason() {
         allowed > 3000 && denied > 3000,
         "{allowed} allowed, {denied} denied"
     );
-    assert_eq!(reasons.len(), 6, "{reasons:?}");
+    assert_eq!(reasons.len(), 7, "{reasons:?}");
 }

@@ -5,7 +5,7 @@ use policy_core::incremental::{
     Changes, Engine, Event, Footprint, NodeState, PermissionChange, PermissionKey, PermissionPeers,
 };
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows};
-use policy_core::{Cluster, Direction, Pod, PodId, PolicyId, RuleGraph};
+use policy_core::{Cluster, Direction, Isolation, Pod, PodId, PolicyId, RuleGraph};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -69,6 +69,7 @@ fn departures(cluster: &Cluster, other: &Cluster) -> Vec<Event> {
 struct Treatment {
     isolated: BTreeSet<Direction>,
     isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    audited: BTreeSet<Direction>,
     permissions: BTreeMap<PermissionKey, PermissionPeers>,
 }
 
@@ -81,6 +82,7 @@ fn of_state(state: &NodeState) -> Treatments {
             let treatment = Treatment {
                 isolated: subject.isolated_by.keys().copied().collect(),
                 isolated_by: subject.isolated_by.clone(),
+                audited: subject.audited.clone(),
                 permissions: subject.permissions.clone(),
             };
             let earlier = treatments.insert(address, treatment);
@@ -111,9 +113,13 @@ fn of_graph(whole: &RuleGraph, minimal: &RuleGraph, node: &str) -> Treatments {
         }
         let isolated = Direction::ALL.into_iter();
         let isolated = isolated.filter(|&direction| subject.is_isolated(direction));
+        let audited = Direction::ALL.into_iter();
+        let audited =
+            audited.filter(|&direction| subject.isolation(direction) == Isolation::Audited);
         let treatment = Treatment {
             isolated: isolated.collect(),
             isolated_by: BTreeMap::new(),
+            audited: audited.collect(),
             permissions,
         };
         for pod in subject.pods() {
@@ -153,6 +159,9 @@ fn take(state: &mut NodeState, changes: &Changes) {
         for (direction, policies) in &change.isolated_by {
             let earlier = before.isolated_by.get(direction).cloned();
             assert_ne!(&earlier.unwrap_or_default(), policies);
+        }
+        for (direction, is_audited) in &change.audited {
+            assert_ne!(before.audited.contains(direction), *is_audited);
         }
         for (key, change) in &change.permissions {
             let before = before.permissions.get(key);

@@ -14,8 +14,8 @@ use crate::manifest::Manifests;
 use crate::report;
 use crate::report::findings::{Format, Report};
 
-/// The rules that speak of what the API server would refuse.
-const REFUSED: [&str; 2] = ["NP0", "NP105"];
+/// The rules that speak of what the API server would refuse, or what nopal does not understand.
+const REFUSED: [&str; 3] = ["NP0", "NP105", "NP902"];
 
 /// Why the rules are not in force.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ mod render;
 mod rule;
 mod status;
 mod test;
+mod watch_denied;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),
         Command::Flush(options) => flush::run(options),
+        Command::WatchDenied(options) => watch_denied::run(arguments, options),
         Command::Demo(options) => demo::run(arguments, options),
     }
 }

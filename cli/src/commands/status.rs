@@ -68,7 +68,7 @@ fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<Stat
         features: Features::probe(kernel)?,
         config: config.clone(),
         table: config.table.clone(),
-        denied: kernel.denied(&config.table)?,
+        counted: kernel.counted(&config.table)?,
         in_force,
         drift,
     })

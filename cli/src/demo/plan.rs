@@ -29,6 +29,8 @@ pub struct Trial {
     pub flow: Flow,
     /// What the rule graph says of it.
     pub expect: Verdict,
+    /// Whether it passes only because policies that would deny it are in audit mode.
+    pub is_audited: bool,
 }
 
 impl Plan {
@@ -45,11 +47,13 @@ impl Plan {
                 to: pair.addresses.1,
                 port: ports[position % ports.len()],
             };
+            let decision = graph.evaluate(&flow);
             Trial {
                 from: pair.from,
                 to: pair.to,
                 flow,
-                expect: graph.evaluate(&flow).verdict,
+                expect: decision.verdict,
+                is_audited: decision.is_audited(),
             }
         });
         Self {

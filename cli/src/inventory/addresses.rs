@@ -230,6 +230,7 @@ mod tests {
                 name: "p".into(),
             },
             subjects: Selector::everything(),
+            mode: policy_core::Mode::Enforce,
             isolates_ingress: true,
             isolates_egress: false,
             ingress: vec![Rule::Allow {

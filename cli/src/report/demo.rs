@@ -38,6 +38,14 @@ pub fn text(cast: &Cast, plan: &Plan, outcome: &Outcome, is_colored: bool) -> St
             "tried: {tried} of {total} flows, an even sample; --probes changes that"
         );
     }
+    let audited = audited(plan);
+    if audited > 0 {
+        let flows = counted(audited, "flow");
+        let _ = writeln!(
+            text,
+            "{flows} would be denied by policies in audit mode, and must pass"
+        );
+    }
     let (agree, disagree) = counts(plan, outcome);
     let summary = format!(
         "{}, {}, {agree} agree, {disagree} disagree",
@@ -92,12 +100,21 @@ pub fn json(cast: &Cast, plan: &Plan, outcome: &Outcome) -> Value {
             "seen": outcome.seen[disagreement.trial].to_string(),
         })
     });
-    json!({
+    let mut value = json!({
         "pods": cast.pod_count(),
         "probes": plan.trials.len(),
         "agree": agree,
         "disagree": disagree.collect::<Vec<_>>(),
-    })
+    });
+    if audited(plan) > 0 {
+        value["audited"] = json!(audited(plan));
+    }
+    value
+}
+
+/// How many flows are expected to pass only because policies are in audit mode.
+fn audited(plan: &Plan) -> usize {
+    plan.trials.iter().filter(|trial| trial.is_audited).count()
 }
 
 fn counts(plan: &Plan, outcome: &Outcome) -> (usize, usize) {

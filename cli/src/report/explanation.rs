@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use policy_core::FlowPort;
 use policy_core::explain::Candidate;
-use policy_core::{FlowPort, Verdict};
 use serde_json::{Value, json};
 
 use crate::explain::{Answer, Explanation, place};
@@ -97,7 +97,7 @@ fn reasons(text: &mut String, answer: &Answer, inventory: &Inventory<'_>) {
         let place = place(inventory, because).map(|place| format!("  ({})", at(&place)));
         let _ = writeln!(text, "  because {because}{}", place.unwrap_or_default());
     }
-    if answer.decision.verdict == Verdict::Deny && !answer.decision.candidates.is_empty() {
+    if !answer.decision.candidates.is_empty() {
         let _ = writeln!(text, "  rules that do not admit it:");
         for candidate in &answer.decision.candidates {
             let place =

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use policy_core::port_set::numeric_ranges;
-use policy_core::{PodId, PortSet, Protocol};
+use policy_core::{Isolation, PodId, PortSet, Protocol};
 use serde_json::{Value, json};
 
-use crate::matrix::{Connection, Matrix, Side};
+use crate::matrix::{Connection, Endpoint, Matrix, Side};
 
 /// How the matrix is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -32,15 +32,21 @@ pub fn matrix(matrix: &Matrix, format: Format) -> String {
 
 fn as_json(matrix: &Matrix) -> Value {
     let endpoints = matrix.endpoints.iter().map(|endpoint| {
-        json!({
+        let directions = [endpoint.ingress, endpoint.egress];
+        let mut value = json!({
             "id": endpoint.id.to_string(),
             "kind": endpoint.kind,
             "ips": endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "isolated": {
-                "ingress": endpoint.is_isolated_ingress,
-                "egress": endpoint.is_isolated_egress,
+                "ingress": endpoint.ingress == Isolation::Enforced,
+                "egress": endpoint.egress == Isolation::Enforced,
             },
-        })
+        });
+        if directions.contains(&Isolation::Audited) {
+            let [ingress, egress] = directions.map(|isolation| isolation == Isolation::Audited);
+            value["audited"] = json!({ "ingress": ingress, "egress": egress });
+        }
+        value
     });
     json!({
         "endpoints": endpoints.collect::<Vec<_>>(),
@@ -147,6 +153,29 @@ fn table(matrix: &Matrix) -> String {
     let mut text = aligned(&rows);
     if !external.is_empty() {
         let _ = write!(text, "\n{external}");
+    }
+    let audited = audited(&matrix.endpoints);
+    if !audited.is_empty() {
+        let _ = write!(text, "\n{audited}");
+    }
+    text
+}
+
+/// What passes only because its policies are in audit mode.
+fn audited(endpoints: &[Endpoint]) -> String {
+    let mut text = String::new();
+    for endpoint in endpoints {
+        let directions = [("ingress", endpoint.ingress), ("egress", endpoint.egress)];
+        let audited = directions
+            .into_iter()
+            .filter(|(_, isolation)| *isolation == Isolation::Audited);
+        for (direction, _) in audited {
+            let _ = writeln!(
+                text,
+                "{}: {direction} is audited, not enforced",
+                endpoint.id
+            );
+        }
     }
     text
 }

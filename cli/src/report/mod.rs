@@ -4,6 +4,7 @@ mod annotations;
 pub mod apply;
 pub mod demo;
 mod demo_matrix;
+pub mod denials;
 pub mod explanation;
 pub mod findings;
 mod fingerprint;
@@ -50,10 +51,14 @@ impl Color {
 
 /// Writes to standard output. A reader that has gone away wants no more.
 pub fn print(text: &str) {
+    let _ = try_print(text);
+}
+
+/// The same for what would go on for ever: an error says that nobody reads.
+pub fn try_print(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
-    let _ = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
+    output.write_all(text.as_bytes())?;
+    output.flush()
 }
 
 /// Writes lines to standard error.

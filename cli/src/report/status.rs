@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use nft_backend::config::Config;
 use nft_backend::features::Features;
-use nft_backend::in_force::{Denied, InForce};
+use nft_backend::in_force::{Counted, InForce, Traffic};
 use nft_backend::names::Name;
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ pub struct State {
     pub table: Name,
     /// What is in it; `None` when there is no such table.
     pub in_force: Option<InForce>,
-    /// What it has denied.
-    pub denied: Option<Denied>,
+    /// What it has denied and audited.
+    pub counted: Option<Counted>,
     /// How it differs from what policies mean, if there were any to compare with.
     pub drift: Option<Vec<String>>,
 }
@@ -102,8 +102,10 @@ fn in_force_text(state: &State, in_force: &InForce) -> String {
         counted(in_force.maps.len(), "map"),
         counted(elements(in_force), "element"),
     );
-    if let Some(Denied { packets, bytes }) = state.denied {
-        let _ = writeln!(text, "denied so far: {packets} packets, {bytes} bytes");
+    if let Some(Counted { denied, audited }) = state.counted {
+        for (what, Traffic { packets, bytes }) in [("denied", denied), ("audited", audited)] {
+            let _ = writeln!(text, "{what} so far: {packets} packets, {bytes} bytes");
+        }
     }
     text
 }
@@ -121,9 +123,8 @@ pub fn json(state: &State) -> Value {
             "sets": in_force.sets.len(),
             "maps": in_force.maps.len(),
             "elements": elements(in_force),
-            "denied": state.denied.map(|Denied { packets, bytes }| {
-                json!({ "packets": packets, "bytes": bytes })
-            }),
+            "denied": state.counted.map(|counted| traffic(counted.denied)),
+            "audited": state.counted.map(|counted| traffic(counted.audited)),
         })
     });
     let features = state.features.found.iter().map(|(feature, refusal)| {
@@ -144,6 +145,10 @@ pub fn json(state: &State) -> Value {
         "inForce": in_force,
         "drift": state.drift,
     })
+}
+
+fn traffic(Traffic { packets, bytes }: Traffic) -> Value {
+    json!({ "packets": packets, "bytes": bytes })
 }
 
 fn number(value: &impl ToString) -> Option<u64> {

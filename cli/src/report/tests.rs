@@ -14,7 +14,12 @@ pub fn text(outcomes: &[Outcome]) -> String {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         let _ = write!(text, "{word:<6}  {}: {}", outcome.name, question(outcome));
         if outcome.is_ok() {
-            let _ = writeln!(text, ": {}", outcome.actual);
+            let audited = if outcome.is_audited {
+                ", by audit mode alone"
+            } else {
+                ""
+            };
+            let _ = writeln!(text, ": {}{audited}", outcome.actual);
             continue;
         }
         let _ = writeln!(text, ": expected {}, is {}", outcome.expect, outcome.actual);
@@ -42,7 +47,7 @@ pub fn json(outcomes: &[Outcome], errors: &[BadTest]) -> Value {
 }
 
 fn test(outcome: &Outcome) -> Value {
-    json!({
+    let mut value = json!({
         "name": outcome.name,
         "from": outcome.from,
         "to": outcome.to,
@@ -53,7 +58,11 @@ fn test(outcome: &Outcome) -> Value {
         "actual": word(outcome.actual),
         "ok": outcome.is_ok(),
         "because": outcome.because,
-    })
+    });
+    if outcome.is_audited {
+        value["audited"] = json!(true);
+    }
+    value
 }
 
 fn question(outcome: &Outcome) -> String {

@@ -8,7 +8,7 @@ use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
 use policy_core::policy::{Namespaces, Peer, Peers, Policy, PolicyId, PortSpec, Ports, Rule};
 use policy_core::selector::{Constraint, Selector};
-use policy_core::{Cluster, Pod, PodId, Protocol, RuleGraph};
+use policy_core::{Cluster, Mode, Pod, PodId, Protocol, RuleGraph};
 
 use crate::Failure;
 
@@ -83,6 +83,7 @@ impl Load {
 
 fn policy(name: &str, subject: &str) -> Policy {
     Policy {
+        mode: Mode::default(),
         id: PolicyId {
             namespace: "bench".into(),
             name: name.into(),

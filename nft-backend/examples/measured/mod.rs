@@ -47,6 +47,7 @@ pub(crate) fn classes() -> Result<Classes, Box<dyn std::error::Error>> {
         classes.ingress.insert(
             label(number)?,
             Class {
+                audited: false,
                 grants,
                 comment: Vec::new(),
             },

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use policy_core::policy::{IpBlock, Namespaces, Peer, Peers, PolicyId, PortSpec, Ports, Rule};
 use policy_core::selector::Constraint;
-use policy_core::{Cidr, Cluster, ContainerPort, Labels, Pod, PodId, Policy, Protocol, Selector};
+use policy_core::{
+    Cidr, Cluster, ContainerPort, Labels, Mode, Pod, PodId, Policy, Protocol, Selector,
+};
 
 /// The node whose share is rendered; it runs every 30th pod, up to 110.
 pub(crate) const NODE: &str = "node-a";
@@ -167,6 +169,7 @@ fn policy(namespace: &str, number: usize, subjects: Selector) -> Policy {
             name: format!("policy-{number}").into(),
         },
         subjects,
+        mode: Mode::Enforce,
         isolates_ingress: true,
         isolates_egress: false,
         ingress: Vec::new(),

@@ -19,14 +19,14 @@ use super::uapi::{
     NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_SREG,
     NFTA_DATA_VALUE, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG,
     NFTA_LIMIT_BURST, NFTA_LIMIT_RATE, NFTA_LIMIT_TYPE, NFTA_LIMIT_UNIT, NFTA_LIST_ELEM,
-    NFTA_LOG_LEVEL, NFTA_LOG_PREFIX, NFTA_LOOKUP_DREG, NFTA_LOOKUP_SET, NFTA_LOOKUP_SET_ID,
-    NFTA_LOOKUP_SREG, NFTA_META_DREG, NFTA_META_KEY, NFTA_OBJREF_IMM_NAME, NFTA_OBJREF_IMM_TYPE,
-    NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET,
-    NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE,
+    NFTA_LOG_GROUP, NFTA_LOG_LEVEL, NFTA_LOG_PREFIX, NFTA_LOOKUP_DREG, NFTA_LOOKUP_SET,
+    NFTA_LOOKUP_SET_ID, NFTA_LOOKUP_SREG, NFTA_META_DREG, NFTA_META_KEY, NFTA_OBJREF_IMM_NAME,
+    NFTA_OBJREF_IMM_TYPE, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN,
+    NFTA_PAYLOAD_OFFSET, NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE,
 };
 use super::writer::Writer;
 use crate::names::Name;
-use crate::statement::{Field, Rule, Statement};
+use crate::statement::{Field, LogTarget, Rule, Statement};
 use crate::value::Family;
 
 /// The name that the kernel makes names of anonymous sets from.
@@ -121,9 +121,12 @@ impl Expressions<'_> {
                 writer.put_u32(NFTA_LIMIT_BURST, rate.burst);
                 writer.put_u32(NFTA_LIMIT_TYPE, NFT_LIMIT_PKTS);
             }),
-            Statement::Log(prefix) => self.expression("log", |writer| {
+            Statement::Log { prefix, target } => self.expression("log", |writer| {
                 writer.put_text(NFTA_LOG_PREFIX, prefix);
-                writer.put_u32(NFTA_LOG_LEVEL, NFT_LOGLEVEL_INFO);
+                match target {
+                    LogTarget::Kernel => writer.put_u32(NFTA_LOG_LEVEL, NFT_LOGLEVEL_INFO),
+                    LogTarget::Nflog(group) => writer.put(NFTA_LOG_GROUP, &group.to_be_bytes()),
+                }
             }),
             Statement::Counter(name) => self.expression("objref", |writer| {
                 writer.put_u32(NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);

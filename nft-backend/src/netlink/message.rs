@@ -41,6 +41,12 @@ impl Message {
         message
     }
 
+    /// The message about this resource of its subsystem, such as an nflog group.
+    pub(crate) fn about(mut self, resource: u16) -> Self {
+        self.0[HEADER + 2..HEADER + NETFILTER_HEADER].copy_from_slice(&resource.to_be_bytes());
+        self
+    }
+
     /// Makes the kernel answer the message, also when all is well.
     pub(crate) fn ask_for_answer(&mut self) {
         self.set_flags(REQUEST | ACK);

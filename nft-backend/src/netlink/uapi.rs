@@ -177,6 +177,7 @@ pub(crate) const NFTA_LIMIT_BURST: u16 = 3;
 pub(crate) const NFTA_LIMIT_TYPE: u16 = 4;
 pub(crate) const NFT_LIMIT_PKTS: u32 = 0;
 
+pub(crate) const NFTA_LOG_GROUP: u16 = 1;
 pub(crate) const NFTA_LOG_PREFIX: u16 = 2;
 pub(crate) const NFTA_LOG_LEVEL: u16 = 5;
 /// `LOG_INFO` of syslog.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nft_backend::class::{Classes, Dispatch, Grant, Ports, SharedPeers};
-use nft_backend::config::{Config, Deny};
+use nft_backend::config::{Config, Deny, Log};
 use nft_backend::value::{AddressRange, Protocol};
 
 use super::{boxes, class, ip, label, port, range, single};
@@ -80,7 +80,7 @@ pub(crate) fn every_grant() -> Classes {
 /// With marks and without, dropping and rejecting.
 pub(crate) fn configs() -> [Config; 3] {
     let quiet = Config {
-        log: None,
+        log: Log::None,
         deny: Deny::Reject,
         ..Config::default()
     };
@@ -88,6 +88,7 @@ pub(crate) fn configs() -> [Config; 3] {
         Config::default(),
         Config {
             marks: None,
+            log: Log::Kernel(Log::RATE),
             ..Config::default()
         },
         quiet,

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use nft_backend::config::Config;
 use nft_backend::generation::MarkBits;
-use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute};
+use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute, trace};
 use nft_backend::layout::LayoutError;
+use nft_backend::names::AUDITED;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
 use nft_backend::value::Protocol;
@@ -23,6 +24,7 @@ const GRE: u8 = 47;
 
 /// The rulesets of a cluster's nodes.
 pub(crate) struct Judge {
+    graph: RuleGraph,
     rulesets: BTreeMap<String, Ruleset>,
     places: Places,
 }
@@ -35,6 +37,7 @@ impl Judge {
             rulesets.insert(node, ruleset);
         }
         Ok(Self {
+            graph: graph.clone(),
             rulesets,
             places: Places::new(cluster, graph),
         })
@@ -47,6 +50,7 @@ impl Judge {
     ///   generation in force.
     /// - Its replies under an older generation: they pass exactly when it is allowed, and change no mark.
     /// - Everything of it under the generation in force, ICMP errors about it too, passes.
+    /// - If it is allowed, its first packet is counted as audited exactly when the graph says that it is.
     pub(crate) fn objection(&self, flow: &Flow, verdict: Verdict) -> Option<String> {
         let (current, stale, unmarked) = (OTHERS | stamp(1), OTHERS | stamp(2), OTHERS);
         let wanted = verdict == Verdict::Allow;
@@ -95,6 +99,10 @@ impl Judge {
                     current,
                 ),
             ];
+            let is_audited = self.graph.evaluate(flow).is_audited();
+            if wanted && is_audited != self.counts_as_audited(flow, &trials[0].1) {
+                return Some(format!("{flow}: ({payload:?}) is counted otherwise"));
+            }
             for (what, packet, wanted, mark) in trials {
                 let passes = self.passes(flow, &packet, mark);
                 if passes != wanted {
@@ -104,6 +112,15 @@ impl Judge {
             }
         }
         None
+    }
+
+    fn counts_as_audited(&self, flow: &Flow, packet: &Packet) -> bool {
+        let counts = |node: &String| {
+            let (_, counted) = trace(&self.rulesets[node], packet).unwrap();
+            counted.iter().any(|counter| counter.as_str() == AUDITED)
+        };
+        let paths: Vec<BTreeSet<String>> = self.places.paths(flow.from, flow.to);
+        paths.iter().any(|path| path.iter().any(counts))
     }
 
     fn passes(&self, flow: &Flow, packet: &Packet, mark: u32) -> bool {

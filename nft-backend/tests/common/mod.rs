@@ -91,6 +91,7 @@ pub(crate) fn difference(expected: &str, found: &str) -> String {
 pub(crate) fn class(comment: &[&str], grants: impl IntoIterator<Item = Grant>) -> Class {
     let comment = comment.iter().map(ToString::to_string).collect();
     Class {
+        audited: false,
         grants: grants.into_iter().collect(),
         comment,
     }

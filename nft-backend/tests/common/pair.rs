@@ -38,8 +38,13 @@ pub(crate) const OBJECTS: &str = r#"
 
 /// The three pods, and a policy for `db` with this spec besides its `podSelector`.
 pub(crate) fn cluster(spec: &str) -> Cluster {
+    cluster_in_mode("enforce", spec)
+}
+
+fn cluster_in_mode(mode: &str, spec: &str) -> Cluster {
     let policy = format!(
-        "{OBJECTS}---\n{{kind: NetworkPolicy, metadata: {{namespace: shop, name: db}}, \
+        "{OBJECTS}---\n{{kind: NetworkPolicy, \
+         metadata: {{namespace: shop, name: db, annotations: {{nopal.dev/mode: {mode}}}}}, \
          spec: {{podSelector: {{matchLabels: {{app: db}}}}, {spec}}}}}\n"
     );
     Objects::from_yaml(&policy).unwrap().cluster()
@@ -47,7 +52,12 @@ pub(crate) fn cluster(spec: &str) -> Cluster {
 
 /// The rules of `node-a` under that policy.
 pub(crate) fn rules(spec: &str, config: &Config) -> Ruleset {
-    let graph = RuleGraph::compile(&cluster(spec));
+    rules_in_mode("enforce", spec, config)
+}
+
+/// The same with the policy in a mode.
+pub(crate) fn rules_in_mode(mode: &str, spec: &str, config: &Config) -> Ruleset {
+    let graph = RuleGraph::compile(&cluster_in_mode(mode, spec));
     render(&graph, NODE, config).unwrap()
 }
 

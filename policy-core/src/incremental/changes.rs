@@ -64,6 +64,8 @@ pub struct SubjectChange {
     /// For each direction in which other policies isolate the class now, these policies; none when it is not isolated
     /// any more.
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    /// The directions that became audited, `true`, and those that are it no more, `false`: enforced now, or open.
+    pub audited: BTreeMap<Direction, bool>,
     /// The permissions that changed.
     pub permissions: BTreeMap<PermissionKey, PermissionChange>,
 }
@@ -94,6 +96,8 @@ pub struct SubjectState {
     pub addresses: BTreeSet<IpAddr>,
     /// The policies that isolate it, for each direction in which any does.
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    /// The directions in which all of these are in audit mode, so that nothing is denied.
+    pub audited: BTreeSet<Direction>,
     /// Its permissions.
     pub permissions: BTreeMap<PermissionKey, PermissionPeers>,
 }
@@ -135,6 +139,13 @@ impl SubjectState {
                 self.isolated_by.remove(direction);
             } else {
                 self.isolated_by.insert(*direction, policies.clone());
+            }
+        }
+        for (direction, is_audited) in &change.audited {
+            if *is_audited {
+                self.audited.insert(*direction);
+            } else {
+                self.audited.remove(direction);
             }
         }
         for (key, change) in &change.permissions {

@@ -49,15 +49,11 @@ impl Engine {
         let minimal: Vec<(SubjectClass, Vec<MinimalEdge>)> = subjects
             .into_iter()
             .map(|subject| {
-                let isolated = |direction| {
-                    let mut policies = subject.permissions.policies.iter();
-                    policies.any(|policy| policy.isolates(direction))
-                };
                 let class = SubjectClass {
                     classes: translation.classes(self, subject.classes.iter().copied()),
                     groups: places(subject),
-                    isolated_ingress: isolated(Direction::Ingress),
-                    isolated_egress: isolated(Direction::Egress),
+                    ingress: subject.permissions.isolation(Direction::Ingress),
+                    egress: subject.permissions.isolation(Direction::Egress),
                 };
                 (class, translation.edges(self, subject))
             })

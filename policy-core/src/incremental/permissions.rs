@@ -11,6 +11,7 @@ use crate::flow::Direction;
 use crate::graph::{Peers, Provenance};
 use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
+use crate::isolation::Isolation;
 use crate::minimize::{Listed, minimal_edges};
 use crate::policy::Policy;
 use crate::resolve::{Group, PolicyIndex, PortName, Resolver, Source};
@@ -74,6 +75,11 @@ impl Permissions {
             by_key.extend(minimal(&edges, direction, &resolver, &provenance));
         }
         Self { policies, by_key }
+    }
+
+    /// What the policies make of `direction`.
+    pub(super) fn isolation(&self, direction: Direction) -> Isolation {
+        Isolation::by(self.policies.iter().map(AsRef::as_ref), direction)
     }
 
     /// Whether the very same policies isolate the class.

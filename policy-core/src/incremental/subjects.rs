@@ -10,6 +10,7 @@ use super::population::{Population, Standing};
 use crate::compile::{SubjectKey, has_named_ingress};
 use crate::flow::Direction;
 use crate::inventory::ClassId;
+use crate::isolation::Isolation;
 use crate::policy::PolicyId;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ pub(super) struct Subject {
     pub(super) permissions: Permissions,
     addresses: BTreeSet<IpAddr>,
     isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    audited: BTreeSet<Direction>,
     is_reported: bool,
 }
 
@@ -121,6 +123,7 @@ impl Subjects {
             permissions: Permissions::default(),
             addresses: BTreeSet::new(),
             isolated_by: BTreeMap::new(),
+            audited: BTreeSet::new(),
             is_reported: false,
         };
         self.by_id.insert(id, subject);
@@ -211,6 +214,7 @@ impl Subject {
                     .into_iter()
                     .filter_map(|direction| Some((direction, self.isolate(direction)?)));
                 change.isolated_by = isolated.collect();
+                change.audited = self.audit();
             }
         } else {
             let changed = self
@@ -239,6 +243,19 @@ impl Subject {
             self.isolated_by.insert(direction, now.clone())
         };
         (now != before.unwrap_or_default()).then_some(now)
+    }
+
+    /// Takes over which directions are audited; gives those that changed.
+    fn audit(&mut self) -> BTreeMap<Direction, bool> {
+        let directions = Direction::ALL.into_iter();
+        let now: BTreeSet<Direction> = directions
+            .filter(|&direction| self.permissions.isolation(direction) == Isolation::Audited)
+            .collect();
+        let before = std::mem::replace(&mut self.audited, now);
+        let changed = before.symmetric_difference(&self.audited);
+        changed
+            .map(|direction| (*direction, self.audited.contains(direction)))
+            .collect()
     }
 }
 

@@ -152,6 +152,15 @@ impl<'a> Reference<'a> {
             }
         }
         if admitting.is_empty() {
+            if isolating.iter().all(|policy| policy.is_audited()) {
+                let would_deny = |policy: &&Policy| {
+                    format!(
+                        "audit: would be denied by {} for {direction}",
+                        policy.name()
+                    )
+                };
+                return Ok(isolating.iter().map(would_deny).collect());
+            }
             let isolates = |policy: &&Policy| format!("{} isolates {direction}", policy.name());
             Err(isolating.iter().map(isolates).collect())
         } else {

@@ -64,6 +64,14 @@ impl<'a> Policy<'a> {
             })
     }
 
+    /// Whether the policy denies nothing by itself, but is only watched.
+    pub(super) fn is_audited(&self) -> bool {
+        let annotations = self.object.metadata.annotations.as_ref();
+        annotations.is_some_and(|annotations| {
+            annotations.get("nopal.dev/mode").map(String::as_str) == Some("audit")
+        })
+    }
+
     pub(super) fn isolates(&self, direction: Direction) -> bool {
         let types = self.spec.policy_types.as_deref().unwrap_or_default();
         let unknown_type = types

@@ -2,6 +2,7 @@
 
 use super::Rng;
 use super::random_cluster::{LABELS, NAMESPACES, PORT_NAMES, PORT_NUMBERS, PROTOCOLS};
+use crate::policy::MODE_ANNOTATION;
 use serde_json::{Value, json};
 
 /// How many pieces in a hundred are such that nobody understands them.
@@ -9,6 +10,8 @@ const FAULTS: usize = 2;
 
 /// Policy number `index`.
 pub(super) fn policy(rng: &mut Rng, index: usize) -> Value {
+    // Beside the sequence of the others, so that every seed still gives the pods and rules that it gave.
+    let mode = mode(&mut Rng::new(rng.clone().bits()));
     let mut spec = json!({});
     match rng.below(10) {
         0 => {}
@@ -36,12 +39,26 @@ pub(super) fn policy(rng: &mut Rng, index: usize) -> Value {
     if rng.chance(FAULTS) {
         spec["ingres"] = json!([]);
     }
-    json!({
+    let mut policy = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": { "namespace": rng.pick(&NAMESPACES), "name": format!("policy-{index}") },
         "spec": spec,
-    })
+    });
+    if let Some(mode) = mode {
+        policy["metadata"]["annotations"] = json!({ MODE_ANNOTATION: mode });
+    }
+    policy
+}
+
+/// Now and then `audit`, `enforce`, or what is neither.
+fn mode(rng: &mut Rng) -> Option<Value> {
+    match rng.below(20) {
+        0..4 => Some(json!("audit")),
+        4 => Some(json!("enforce")),
+        5 => Some(rng.pick(&[json!("Audit"), json!(""), json!("off")]).clone()),
+        _ => None,
+    }
 }
 
 /// Absent, empty, or one to three entries.

@@ -3,7 +3,7 @@
 use crate::{check, lower_object, lower_spec, summarize};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use policy_core::lower::{self, Unread};
-use policy_core::{FieldPath, ProblemKind};
+use policy_core::{FieldPath, Mode, ProblemKind};
 use serde_json::json;
 
 #[test]
@@ -199,5 +199,30 @@ fn a_name_that_the_api_server_refuses_keeps_the_meaning() {
         assert_eq!(paths, [expected]);
         assert!(matches!(problems[0].kind, ProblemKind::InvalidName { .. }));
         assert_eq!(summarize(&policy), "in [e] out -");
+    }
+}
+
+#[test]
+fn only_the_word_audit_takes_a_policy_out_of_force() {
+    let lowered = |annotations: serde_json::Value| {
+        let (policy, problems) = lower_object(json!({
+            "kind": "NetworkPolicy",
+            "metadata": { "namespace": "shop", "name": "web", "annotations": annotations },
+            "spec": {},
+        }));
+        let problems = problems.iter().map(ToString::to_string);
+        (policy.mode, problems.collect::<Vec<_>>())
+    };
+    let mode = |mode: &str| lowered(json!({ "nopal.dev/mode": mode }));
+    assert_eq!(mode("audit"), (Mode::Audit, Vec::new()));
+    assert_eq!(mode("enforce"), (Mode::Enforce, Vec::new()));
+    let without = lowered(json!({ "example.com/mode": "audit" }));
+    assert_eq!(without, (Mode::Enforce, Vec::new()));
+    for word in ["Audit", " audit", "", "off"] {
+        let message = format!(
+            "NetworkPolicy shop/web: metadata.annotations[\"nopal.dev/mode\"]: unknown mode {word:?}: \
+             use \"audit\" or \"enforce\"; the policy is enforced"
+        );
+        assert_eq!(mode(word), (Mode::Enforce, vec![message]));
     }
 }

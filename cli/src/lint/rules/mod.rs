@@ -15,6 +15,7 @@ macro_rules! rule {
 }
 
 mod allow_all;
+mod audited_policy;
 mod block_beside_selector;
 mod defined_twice;
 mod deny_all;
@@ -65,6 +66,7 @@ mod split_peer;
 mod split_rule;
 mod subsumed_rule;
 mod unknown_field;
+mod unknown_mode;
 mod unknown_protocol;
 mod unsatisfiable_selector;
 mod useless_except;
@@ -137,6 +139,8 @@ pub const RULES: &[Rule] = &[
     named_port_absent::RULE,
     named_port_protocol::RULE,
     useless_ignore::RULE,
+    unknown_mode::RULE,
+    audited_policy::RULE,
 ];
 
 /// The codes of rules that run only when they are selected by their whole code.
