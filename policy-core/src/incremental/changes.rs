@@ -1,6 +1,6 @@
 //! What a batch of events changed for the node, and the node's state as a renderer keeps it.
 
-use crate::cluster::PodId;
+use crate::cluster::{ContainerPort, PodId};
 use crate::flow::Direction;
 use crate::ip_set::IpSet;
 use crate::policy::PolicyId;
@@ -64,6 +64,8 @@ pub struct SubjectChange {
     /// For each direction in which other policies isolate the class now, these policies; none when it is not isolated
     /// any more.
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    /// The named ports of its pods that policies of ingress can mean by name, if they are other ones now.
+    pub named_ports: Option<Vec<ContainerPort>>,
     /// The permissions that changed.
     pub permissions: BTreeMap<PermissionKey, PermissionChange>,
 }
@@ -94,6 +96,9 @@ pub struct SubjectState {
     pub addresses: BTreeSet<IpAddr>,
     /// The policies that isolate it, for each direction in which any does.
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
+    /// The named ports of its pods that policies of ingress can mean by name; none when no such policy names a port.
+    /// Two classes that the same policies isolate differ in what they may receive by these ports alone.
+    pub named_ports: Vec<ContainerPort>,
     /// Its permissions.
     pub permissions: BTreeMap<PermissionKey, PermissionPeers>,
 }
@@ -127,9 +132,13 @@ impl NodeState {
 
 impl SubjectState {
     fn take(&mut self, change: &SubjectChange) {
-        self.addresses
-            .retain(|address| !change.removed.contains(address));
+        for address in &change.removed {
+            self.addresses.remove(address);
+        }
         self.addresses.extend(&change.added);
+        if let Some(ports) = &change.named_ports {
+            self.named_ports.clone_from(ports);
+        }
         for (direction, policies) in &change.isolated_by {
             if policies.is_empty() {
                 self.isolated_by.remove(direction);
@@ -154,7 +163,9 @@ impl SubjectState {
                     if let Some(blocks) = blocks {
                         peers.blocks = blocks.clone();
                     }
-                    peers.addresses.retain(|address| !removed.contains(address));
+                    for address in removed {
+                        peers.addresses.remove(address);
+                    }
                     peers.addresses.extend(added);
                 }
             }
