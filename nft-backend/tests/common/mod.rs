@@ -10,11 +10,13 @@ use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
 pub(crate) mod case;
+pub(crate) mod events;
 pub(crate) mod judge;
 pub(crate) mod mutation;
 pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
+pub(crate) mod split;
 pub(crate) mod watched;
 pub(crate) mod wire;
 
