@@ -147,7 +147,7 @@ impl Delta {
 impl SetChange {
     /// The change of a set from some elements to others; `None` when it stays as it is. Sets of one name are of one
     /// type.
-    fn between(before: &Set, after: &Set) -> Option<Self> {
+    pub(crate) fn between(before: &Set, after: &Set) -> Option<Self> {
         let removed = &before.elements - &after.elements;
         let added = &after.elements - &before.elements;
         Self::of_elements(removed, added)

@@ -8,6 +8,7 @@
 mod changes;
 pub mod class;
 mod class_chain;
+mod compare;
 pub mod config;
 mod conntrack;
 pub mod delta;

@@ -31,6 +31,14 @@ pub const DENIED: &str = "denied";
 /// Holds the digest of the ruleset in force; no rule looks at it.
 pub const DIGEST: &str = "digest";
 
+/// Whether a chain of this name is one of the fixed ones around the classes.
+pub(crate) fn is_structural(chain: &Name) -> bool {
+    let fixed = [
+        BASE, FAST, STAMP, CLASSIFY, INGRESS, EGRESS, R_INGRESS, R_EGRESS,
+    ];
+    fixed.contains(&chain.as_str())
+}
+
 /// The class of addresses that several live pods claim.
 pub const CONTESTED: &str = "contested";
 
