@@ -167,15 +167,13 @@ fn start(element: &Element, key: Key) -> Element {
         (
             Element::PeerPort(PeerPorts {
                 protocol, ports, ..
-            }),
-            Key::Port,
-        )
-        | (Element::Port(ProtocolPorts { protocol, ports }), Key::Port) => {
-            Element::Port(ProtocolPorts {
-                protocol: *protocol,
-                ports: PortRange::new(ports.last(), u16::MAX).unwrap_or(PortRange::ALL),
             })
-        }
+            | Element::Port(ProtocolPorts { protocol, ports }),
+            Key::Port,
+        ) => Element::Port(ProtocolPorts {
+            protocol: *protocol,
+            ports: PortRange::new(ports.last(), u16::MAX).unwrap_or(PortRange::ALL),
+        }),
         _ => *element,
     }
 }
