@@ -105,10 +105,10 @@ fn share_peers(classes: &mut Classes, peer_sets: BTreeMap<Label, BTreeSet<Addres
         .values_mut()
         .chain(classes.egress.values_mut());
     for grant in all.flat_map(|class| &mut class.grants) {
-        if let Grant::Shared { peers, .. } = grant {
-            if let Some(kept) = first.get(peers) {
-                peers.clone_from(kept);
-            }
+        if let Grant::Shared { peers, .. } = grant
+            && let Some(kept) = first.get(peers)
+        {
+            peers.clone_from(kept);
         }
     }
     let sets = by_contents.into_iter().map(|(addresses, label)| {
