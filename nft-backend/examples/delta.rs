@@ -124,7 +124,9 @@ fn naive(
 }
 
 /// What is tried: events, and those that undo them.
-fn trials() -> Result<Vec<(&'static str, Vec<Event>, Vec<Event>)>, Failure> {
+type Trial = (&'static str, Vec<Event>, Vec<Event>);
+
+fn trials() -> Result<Vec<Trial>, Failure> {
     let peer = events(vec![pod("extra", "group-3", "node-b", 0x0c00_0001)])?;
     let moved = events(vec![pod("extra", "group-3", "node-b", 0x0c00_0002)])?;
     let local = events(vec![pod("local-extra", "class-7", NODE, 0x0c00_0003)])?;

@@ -81,7 +81,8 @@ fn every_way(run: impl Fn(u64, Vec<Event>, Vec<Event>, Rng)) {
 #[test]
 fn after_every_event_the_ruleset_is_the_one_rendered_from_scratch() {
     every_way(|seed, events, _, mut rng| {
-        let mut kept = Kept::new(*rng.pick(&NODES));
+        let name = *rng.pick(&NODES);
+        let mut kept = Kept::new(name);
         for (number, event) in events.into_iter().enumerate() {
             let context = format!("seed {seed}, event {number}: {event:?}");
             kept.take([event.clone()]);
@@ -112,7 +113,8 @@ fn a_delta_of_many_events_is_the_deltas_of_each_joined() {
 #[test]
 fn nothing_is_left_when_everything_is_gone() {
     every_way(|seed, events, end, mut rng| {
-        let mut kept = Kept::new(*rng.pick(&NODES));
+        let name = *rng.pick(&NODES);
+        let mut kept = Kept::new(name);
         let empty = kept.ruleset.clone();
         for event in events.into_iter().chain(end) {
             kept.take([event]);
