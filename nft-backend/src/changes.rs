@@ -1,126 +1,188 @@
-//! What differs between what is in force and what should be, and whether it can be changed in place.
+//! A change of the table in force, and whether it can be made in place.
+//!
+//! What does not change is not looked at: what a chain allowed and will allow, or where an address is led, is looked up
+//! in the table as it is and in the delta.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::class_chain::Direction;
+use crate::delta::{Change, Delta, SetChange};
 use crate::element::{Element, Key};
 use crate::layout::direction_of;
-use crate::names::Name;
-use crate::permissions::{Permissions, sets_of};
-use crate::placement::View;
+use crate::names::{Name, is_structural};
+use crate::permissions::{Permissions, SetState, sets_of};
+use crate::placement::{Placement, logical_name};
 use crate::ruleset::{Chain, Set};
-use crate::statement::Statement;
 use crate::value::Family;
 
 /// More pairs of a removed and an added element are not compared; such a change is a switch.
 const MOST_PAIRS: usize = 1_000_000;
 
 /// An address in a dispatch map.
-type Place<'a> = (&'a Name, IpAddr);
+pub(crate) type Place = (Name, IpAddr);
 
-/// The differences from `old` to `new`, by names without epochs.
+/// Elements by set.
+type BySet<'a> = BTreeMap<&'a Name, &'a BTreeSet<Element>>;
+
+/// A change, by names without epochs.
 pub(crate) struct Changes<'a> {
-    old: &'a View<'a>,
-    new: &'a View<'a>,
-    /// Elements that a set loses. Sets are in here that are in both, and of one type.
-    pub(crate) removed: BTreeMap<&'a Name, BTreeSet<Element>>,
-    /// Elements that a set gains.
-    pub(crate) added: BTreeMap<&'a Name, BTreeSet<Element>>,
+    pub(crate) old: Placement<'a>,
+    pub(crate) delta: &'a Delta,
+    /// Class chains that get other rules: they are made anew beside the old ones, and entries are moved.
+    pub(crate) remade_chains: BTreeSet<&'a Name>,
+    /// Sets that change and that only chains look at which are made anew: they are made anew too.
+    pub(crate) remade_sets: BTreeSet<&'a Name>,
+    /// Elements that sets lose in place.
+    pub(crate) removed: BySet<'a>,
+    /// Elements that sets gain in place.
+    pub(crate) added: BySet<'a>,
     /// Entries that isolate an address.
-    pub(crate) isolated: BTreeMap<Place<'a>, &'a Name>,
+    pub(crate) isolated: BTreeMap<&'a Place, &'a Name>,
     /// Entries of addresses that are isolated no more.
-    pub(crate) freed: BTreeMap<Place<'a>, &'a Name>,
-    /// Entries that come to lead to another chain.
-    pub(crate) moved: BTreeMap<Place<'a>, (&'a Name, &'a Name)>,
+    pub(crate) freed: BTreeMap<&'a Place, &'a Name>,
+    /// Entries that come to lead to another chain, or to the one that is made in place of theirs.
+    pub(crate) moved: BTreeMap<Place, (Name, Name)>,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn between(old: &'a View<'a>, new: &'a View<'a>) -> Self {
+    pub(crate) fn new(old: Placement<'a>, delta: &'a Delta) -> Self {
         let mut changes = Self {
             old,
-            new,
+            delta,
+            remade_chains: BTreeSet::new(),
+            remade_sets: BTreeSet::new(),
             removed: BTreeMap::new(),
             added: BTreeMap::new(),
             isolated: BTreeMap::new(),
             freed: BTreeMap::new(),
             moved: BTreeMap::new(),
         };
-        for (name, set) in &new.sets {
-            let Some(former) = old.sets.get(name).filter(|former| is_alike(former, set)) else {
+        for (name, change) in &delta.chains {
+            let stays = change.before.is_some() && change.after.is_some();
+            if stays && !is_structural(name) {
+                changes.remade_chains.insert(name);
+            }
+        }
+        for (name, change) in &delta.sets {
+            let SetChange::Changed { removed, added } = change else {
                 continue;
             };
-            let less = |a: &Set, b: &Set| a.elements.difference(&b.elements).copied().collect();
-            let (removed, added): (BTreeSet<_>, BTreeSet<_>) =
-                (less(former, set), less(set, former));
-            if !removed.is_empty() {
-                changes.removed.insert(name, removed);
+            if changes.is_remade_with_its_users(name) {
+                changes.remade_sets.insert(name);
+                continue;
             }
-            if !added.is_empty() {
-                changes.added.insert(name, added);
-            }
+            changes
+                .removed
+                .extend((!removed.is_empty()).then_some((name, removed)));
+            changes
+                .added
+                .extend((!added.is_empty()).then_some((name, added)));
         }
-        let (before, after) = (entries(old), entries(new));
-        for (place, chain) in &after {
-            match before.get(place) {
-                None => {
-                    changes.isolated.insert(*place, chain);
-                }
-                Some(former) if former != chain => {
-                    changes.moved.insert(*place, (former, chain));
-                }
-                Some(_) => {}
-            }
-        }
-        let freed = before
-            .into_iter()
-            .filter(|(place, _)| !after.contains_key(place));
-        changes.freed = freed.collect();
+        changes.sort_entries();
         changes
     }
 
-    /// Whether a set of this name stays, with other elements or with the same.
-    pub(crate) fn keeps_set(&self, name: &Name) -> bool {
-        match (self.old.sets.get(name), self.new.sets.get(name)) {
-            (Some(old), Some(new)) => is_alike(old, new),
-            _ => false,
+    fn is_remade_with_its_users(&self, set: &Name) -> bool {
+        let users = self.old.index.users.get(set);
+        users.is_some_and(|users| {
+            let mut users = users.iter().filter(|chain| !self.goes(chain));
+            users.all(|chain| self.remade_chains.contains(chain))
+        })
+    }
+
+    fn sort_entries(&mut self) {
+        for (place, change) in &self.delta.entries {
+            match (&change.before, &change.after) {
+                (None, Some(chain)) => {
+                    self.isolated.insert(place, chain);
+                }
+                (Some(chain), None) => {
+                    self.freed.insert(place, chain);
+                }
+                (Some(before), Some(after)) => {
+                    let chains = (before.clone(), after.clone());
+                    self.moved.insert(place.clone(), chains);
+                }
+                (None, None) => {}
+            }
+        }
+        if self.remade_chains.is_empty() {
+            return;
+        }
+        for (map, _) in self.old.logical(&self.old.contents.maps) {
+            for (address, chain) in self.old.entries(map) {
+                let place = (map.clone(), address);
+                if self.remade_chains.contains(&chain) && !self.delta.entries.contains_key(&place) {
+                    self.moved.insert(place, (chain.clone(), chain));
+                }
+            }
         }
     }
 
-    /// Whether a set stays as it is.
-    pub(crate) fn keeps_elements(&self, name: &Name) -> bool {
-        self.keeps_set(name) && !self.removed.contains_key(name) && !self.added.contains_key(name)
+    /// Whether a chain goes for good.
+    fn goes(&self, chain: &Name) -> bool {
+        let change = self.delta.chains.get(chain);
+        change.is_some_and(|change| change.after.is_none())
+    }
+
+    /// A chain as it will be, without epochs.
+    fn chain_after(&self, name: &Name) -> Option<Chain> {
+        match self.delta.chains.get(name) {
+            Some(change) => change.after.clone(),
+            None => self.old.logical_chain(name),
+        }
+    }
+
+    fn set_after(&self, name: &Name) -> Option<SetState<'a>> {
+        match self.delta.sets.get(name) {
+            Some(SetChange::Made(set)) => Some(SetState::plain(set)),
+            Some(SetChange::Gone(_)) => None,
+            Some(SetChange::Changed { removed, added }) => Some(SetState {
+                removed: Some(removed),
+                added: Some(added),
+                ..SetState::plain(self.old.set(name)?)
+            }),
+            None => self.old.set(name).map(SetState::plain),
+        }
+    }
+
+    fn permissions_before(&self, chain: &Name) -> Permissions<'a> {
+        let chain = self.old.chain(chain);
+        let set = |name: &Name| self.old.contents.sets.get(name).map(SetState::plain);
+        chain.map_or_else(Permissions::default, |chain| Permissions::of(chain, set))
+    }
+
+    fn permissions_after(&self, chain: &Name) -> Permissions<'a> {
+        let chain = self.chain_after(chain);
+        let of = |chain: Chain| Permissions::of(&chain, |name| self.set_after(name));
+        chain.map_or_else(Permissions::default, of)
     }
 
     /// Whether entries that isolate, or sets that lose elements, take a permission away.
     pub(crate) fn takes_away_in_place(&self) -> bool {
-        let stay = self.old.chains.keys().filter(|chain| {
-            let contents = &self.old.chains[*chain];
-            self.new.chains.contains_key(*chain)
-                && sets_of(contents).any(|set| self.removed.contains_key(set))
-        });
-        stay.into_iter()
-            .any(|chain| self.takes_away(Some(chain), Some(chain)))
-            || distinct(self.isolated.values().copied())
-                .any(|chain| self.takes_away(None, Some(chain)))
+        let chains = self.users(self.removed.keys().copied());
+        chains.into_iter().any(|chain| {
+            is_narrower(
+                &self.permissions_before(chain),
+                &self.permissions_after(chain),
+            )
+        }) || distinct(self.isolated.values().copied())
+            .any(|chain| is_narrower(&Permissions::everything(), &self.permissions_after(chain)))
     }
 
     /// Whether entries that move take a permission away.
     pub(crate) fn takes_away_by_moving(&self) -> bool {
-        distinct(self.moved.values().copied())
-            .any(|(old, new)| self.takes_away(Some(old), Some(new)))
+        distinct(self.moved.values()).any(|(old, new)| {
+            is_narrower(&self.permissions_before(old), &self.permissions_after(new))
+        })
     }
 
     /// Whether any permission is taken away, in whatever way.
     pub(crate) fn takes_away_any(&self) -> bool {
-        let changed = self.old.chains.keys().filter(|chain| {
-            self.new.chains.contains_key(*chain) && !self.keeps_chain_and_sets(chain)
-        });
-        self.takes_away_in_place()
+        self.old.index.is_torn
+            || self.takes_away_in_place()
             || self.takes_away_by_moving()
-            || changed
-                .into_iter()
-                .any(|chain| self.is_class(chain) && self.takes_away(Some(chain), Some(chain)))
             || !self.self_sets_are_neutral()
     }
 
@@ -130,79 +192,78 @@ impl<'a> Changes<'a> {
         self.structure_stays()
             && self.self_sets_are_neutral()
             && self.no_interval_set_loses()
-            && self.chains().all(|chain| self.forms_stay(chain))
+            && self.forms_stay()
             && self.arrivals_meet_what_they_should()
             && self.departures_leave_what_they_may()
             && self.moves_are_seen_once()
     }
 
-    /// Chains that are in both keep their rules, and maps are the same.
+    /// Only class chains change, and no set is replaced by one of another type.
     fn structure_stays(&self) -> bool {
-        let same_rules = |name: &Name, chain: &Chain| {
-            self.new
-                .chains
-                .get(name)
-                .is_none_or(|other| has_same_rules(chain, other))
+        let chains = self.delta.chains.keys();
+        let is_replaced = |(name, change): (&Name, &SetChange)| {
+            matches!(change, SetChange::Made(_)) && self.old.set(name).is_some()
         };
-        self.old
-            .chains
-            .iter()
-            .all(|(name, chain)| same_rules(name, chain))
-            && self.old.maps.keys().eq(self.new.maps.keys())
-            && self
-                .old
-                .maps
-                .iter()
-                .all(|(name, map)| map.family == self.new.maps[name].family)
-            && self
-                .old
-                .sets
-                .keys()
-                .all(|name| !self.new.sets.contains_key(name) || self.keeps_set(name))
+        !self.old.index.is_torn
+            && chains.into_iter().all(|chain| !is_structural(chain))
+            && !self.delta.sets.iter().any(is_replaced)
     }
 
     /// A pod reaches itself whether it is isolated or not, so its pair may come before its entries do
     /// and go after they went; not while they are there.
     fn self_sets_are_neutral(&self) -> bool {
-        let neutral = |changes: &BTreeMap<&Name, BTreeSet<Element>>, view: &View<'_>| {
-            let pairs = changes
-                .iter()
-                .filter(|(name, _)| is_pairs(self.new.sets[**name]));
-            pairs
-                .flat_map(|(_, elements)| elements)
-                .all(|element| match element {
-                    Element::Pair(address, _) => view
-                        .maps
-                        .values()
-                        .all(|map| !map.entries.contains_key(address)),
-                    _ => false,
-                })
+        let neutral = |changes: &BySet<'_>, leads: &dyn Fn(&Name, IpAddr) -> bool| {
+            let pairs = changes.values().flat_map(|elements| elements.iter());
+            let maps: Vec<&Name> = self
+                .old
+                .logical(&self.old.contents.maps)
+                .map(|(map, _)| map)
+                .collect();
+            pairs.into_iter().all(|element| match element {
+                Element::Pair(address, _) => maps.iter().all(|map| !leads(map, *address)),
+                _ => true,
+            })
         };
-        neutral(&self.added, self.old) && neutral(&self.removed, self.new)
+        let before = |map: &Name, address| self.old.leads(map, address);
+        let after = |map: &Name, address| match self.delta.entries.get(&(map.clone(), address)) {
+            Some(Change { after, .. }) => after.is_some(),
+            None => self.old.leads(map, address),
+        };
+        neutral(&self.added, &before) && neutral(&self.removed, &after)
     }
 
     /// Interval sets take removals slowly, and not at the same moment as hashes and rules.
     fn no_interval_set_loses(&self) -> bool {
-        self.removed
-            .keys()
-            .all(|name| !self.new.sets[*name].interval)
+        let mut sets = self.removed.keys().filter_map(|name| self.old.set(name));
+        sets.all(|set| !set.interval)
     }
 
     /// No element comes in another form: what is removed and what is added have no packet in common.
-    fn forms_stay(&self, chain: &Name) -> bool {
-        let sets = || self.new.chains.get(chain).into_iter().flat_map(sets_of);
-        let removed: Vec<_> = sets()
-            .filter_map(|set| self.removed.get(set))
-            .flatten()
-            .collect();
-        let added: Vec<_> = sets()
-            .filter_map(|set| self.added.get(set))
-            .flatten()
-            .collect();
-        removed.len().saturating_mul(added.len()) <= MOST_PAIRS
-            && removed
-                .iter()
-                .all(|old| added.iter().all(|new| !old.touches(new)))
+    fn forms_stay(&self) -> bool {
+        let both: BTreeSet<&Name> = self.users(self.removed.keys().copied());
+        both.intersection(&self.users(self.added.keys().copied()))
+            .all(|chain| {
+                let sets = self.old.chain(chain).into_iter().flat_map(sets_of);
+                let sets: Vec<Name> = sets.map(logical_name).collect();
+                let of = |changes: &BySet<'a>| -> Vec<&Element> {
+                    let sets = sets.iter().filter_map(|set| changes.get(set));
+                    sets.flat_map(|elements| elements.iter()).collect()
+                };
+                let (removed, added) = (of(&self.removed), of(&self.added));
+                removed.len().saturating_mul(added.len()) <= MOST_PAIRS
+                    && removed
+                        .iter()
+                        .all(|old| added.iter().all(|new| !old.touches(new)))
+            })
+    }
+
+    /// The chains that look packets up in these sets, before and after, under the same rules.
+    fn users<'s>(&self, sets: impl Iterator<Item = &'s Name>) -> BTreeSet<&'a Name> {
+        let users = sets.filter_map(|set| self.old.index.users.get(set));
+        let chains = users.flatten();
+        chains
+            .filter(|chain| !self.goes(chain) && !self.remade_chains.contains(chain))
+            .collect()
     }
 
     /// A chain that an address comes to may lack, for a moment, only what is about this address.
@@ -210,12 +271,14 @@ impl<'a> Changes<'a> {
         let moved = self
             .moved
             .iter()
-            .map(|((_, address), (_, chain))| (*address, *chain));
-        let isolated = self
-            .isolated
-            .iter()
-            .map(|((_, address), chain)| (*address, *chain));
-        about_themselves(moved.chain(isolated), self.new, &self.added)
+            .map(|((_, address), (_, chain))| (*address, chain));
+        let isolated = self.isolated.iter();
+        let isolated = isolated.map(|((_, address), chain)| (*address, *chain));
+        let sets = |chain: &Name| -> Vec<Name> {
+            let chain = self.chain_after(chain);
+            chain.iter().flat_map(sets_of).cloned().collect()
+        };
+        about_themselves(moved.chain(isolated), sets, &self.added)
     }
 
     /// A chain that an address leaves may lose early only what is about this address.
@@ -223,12 +286,14 @@ impl<'a> Changes<'a> {
         let moved = self
             .moved
             .iter()
-            .map(|((_, address), (chain, _))| (*address, *chain));
-        let freed = self
-            .freed
-            .iter()
-            .map(|((_, address), chain)| (*address, *chain));
-        about_themselves(moved.chain(freed), self.old, &self.removed)
+            .map(|((_, address), (chain, _))| (*address, chain));
+        let freed = self.freed.iter();
+        let freed = freed.map(|((_, address), chain)| (*address, *chain));
+        let sets = |chain: &Name| -> Vec<Name> {
+            let chain = self.old.chain(chain).into_iter();
+            chain.flat_map(sets_of).map(logical_name).collect()
+        };
+        about_themselves(moved.chain(freed), sets, &self.removed)
     }
 
     /// No packet that is on its way meets one entry before its move and another one after it, unless
@@ -240,41 +305,18 @@ impl<'a> Changes<'a> {
             .map(|(map, _)| direction_of(map))
             .collect();
         let addresses = self.moved.keys().map(|(_, address)| *address).collect();
-        let moves: BTreeSet<_> = self.moved.values().copied().collect();
         (directions.len() <= 1 && !directions.contains(&None))
             || is_one_in_each_family(&addresses)
-            || !moves
-                .iter()
-                .any(|(old, new)| self.takes_away(Some(old), Some(new)))
-            || !moves.iter().any(|(old, new)| self.gives(old, new))
+            || !self.takes_away_by_moving()
+            || !distinct(self.moved.values()).any(|(old, new)| {
+                is_narrower(&self.permissions_after(new), &self.permissions_before(old))
+            })
     }
+}
 
-    fn takes_away(&self, old: Option<&Name>, new: Option<&Name>) -> bool {
-        !Permissions::of(self.new, new).covers(&Permissions::of(self.old, old))
-    }
-
-    fn gives(&self, old: &Name, new: &Name) -> bool {
-        let (old, new) = (
-            Permissions::of(self.old, Some(old)),
-            Permissions::of(self.new, Some(new)),
-        );
-        !old.covers(&new)
-    }
-
-    fn keeps_chain_and_sets(&self, chain: &Name) -> bool {
-        let (old, new) = (&self.old.chains[chain], &self.new.chains[chain]);
-        has_same_rules(old, new) && sets_of(new).all(|set| self.keeps_elements(set))
-    }
-
-    /// Whether the chain is one that entries lead to.
-    fn is_class(&self, chain: &Name) -> bool {
-        let mut maps = self.old.maps.values().chain(self.new.maps.values());
-        maps.any(|map| map.entries.values().any(|target| target == chain))
-    }
-
-    fn chains(&self) -> impl Iterator<Item = &'a Name> {
-        self.new.chains.keys()
-    }
+/// Whether `after` lacks something that `before` allows.
+fn is_narrower(before: &Permissions<'_>, after: &Permissions<'_>) -> bool {
+    !after.covers(before)
 }
 
 /// Whether the elements that change in the sets of each chain are about the addresses alone that come
@@ -282,16 +324,20 @@ impl<'a> Changes<'a> {
 /// notice, and these meet no class.
 fn about_themselves<'a>(
     pods: impl Iterator<Item = (IpAddr, &'a Name)>,
-    view: &View<'_>,
-    changed: &BTreeMap<&Name, BTreeSet<Element>>,
+    sets: impl Fn(&Name) -> Vec<Name>,
+    changed: &BySet<'_>,
 ) -> bool {
+    if changed.is_empty() {
+        return true;
+    }
     let mut by_chain: BTreeMap<&Name, BTreeSet<IpAddr>> = BTreeMap::new();
     for (address, chain) in pods {
         by_chain.entry(chain).or_default().insert(address);
     }
     by_chain.iter().all(|(chain, addresses)| {
-        let sets = view.chains.get(*chain).into_iter().flat_map(sets_of);
-        let mut elements = sets.filter_map(|set| changed.get(set)).flatten().peekable();
+        let sets = sets(chain);
+        let changed = sets.iter().filter_map(|set| changed.get(set));
+        let mut elements = changed.flat_map(|elements| elements.iter()).peekable();
         elements.peek().is_none()
             || (is_one_in_each_family(addresses)
                 && elements
@@ -304,28 +350,8 @@ fn is_one_in_each_family(addresses: &BTreeSet<IpAddr>) -> bool {
     families.len() == addresses.len()
 }
 
-fn entries<'a>(view: &'a View<'a>) -> BTreeMap<Place<'a>, &'a Name> {
-    let maps = view.maps.iter();
-    maps.flat_map(|(map, contents)| {
-        let entries = contents.entries.iter();
-        entries.map(move |(address, chain)| ((map, *address), chain))
-    })
-    .collect()
-}
-
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     items.collect::<BTreeSet<T>>().into_iter()
-}
-
-fn has_same_rules(one: &Chain, other: &Chain) -> bool {
-    fn statements(chain: &Chain) -> impl Iterator<Item = &Vec<Statement>> {
-        chain.rules.iter().map(|rule| &rule.statements)
-    }
-    statements(one).eq(statements(other))
-}
-
-fn is_alike(one: &Set, other: &Set) -> bool {
-    one.key == other.key && one.interval == other.interval
 }
 
 /// Whether the set holds the pairs of pods with themselves.

@@ -57,10 +57,10 @@ pub enum Grant {
     PeerPorts(BTreeSet<PeerPorts>),
     /// The peers of a shared set: two lookups, for products that would need too many elements.
     Shared {
-        /// The set, in [`Classes::shared_peers`].
-        peers: Label,
         /// The ports.
         ports: Ports,
+        /// The set, in [`Classes::shared_peers`].
+        peers: Label,
     },
 }
 

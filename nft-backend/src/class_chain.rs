@@ -24,7 +24,7 @@ pub enum Direction {
 }
 
 /// Whether a chain reads packets of a flow's original direction or of its replies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
     /// The packet's source is the flow's source.
     Original,
@@ -33,7 +33,7 @@ pub(crate) enum Way {
 }
 
 /// What a rule of a class compares: one set, or a set of peers and a set of ports.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// No lookup: everything is allowed.
     Everything,
@@ -58,10 +58,19 @@ impl Direction {
         }
     }
 
-    const fn letter(self) -> char {
+    pub(crate) const fn letter(self) -> char {
         match self {
             Self::Ingress => 'i',
             Self::Egress => 'e',
+        }
+    }
+}
+
+impl From<Direction> for policy_core::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Ingress => Self::Ingress,
+            Direction::Egress => Self::Egress,
         }
     }
 }
@@ -91,7 +100,7 @@ pub(crate) fn add_shared_peers(
 ) -> SharedSets {
     let sets_of = |(label, peers): (&Label, &SharedPeers)| {
         let elements = peers.addresses.iter().map(|range| Element::Address(*range));
-        let sets = add_elements(ruleset, &format!("p_{label}"), elements, &peers.comment);
+        let sets = add_elements(ruleset, &peers_stem(label), elements, &peers.comment);
         (label.clone(), sets)
     };
     shared.iter().map(sets_of).collect()
@@ -105,53 +114,79 @@ pub(crate) fn add_sets(
     class: &Class,
     shared: &SharedSets,
 ) -> Result<Vec<Lookup>, LayoutError> {
-    let stem = format!("{}_{label}", direction.letter());
     if class.grants.contains(&Grant::Everyone(Ports::All)) {
         return Ok(vec![Lookup::Everything]);
     }
+    let mut products = Vec::new();
+    let splits = class.grants.iter().filter_map(|grant| match grant {
+        Grant::Shared { peers, ports } => Some((peers, ports)),
+        _ => None,
+    });
+    for (number, (peers, ports)) in splits.enumerate() {
+        let Some(peer_sets) = shared.get(peers) else {
+            let (class, peers) = (label.clone(), peers.clone());
+            return Err(LayoutError::NoSuchPeers {
+                direction,
+                class,
+                peers,
+            });
+        };
+        let port_sets = match ports {
+            Ports::All => None,
+            Ports::Only(ports) => {
+                let stem = ports_stem(direction, number, label);
+                Some(add_elements(ruleset, &stem, port_elements(ports), &[]))
+            }
+        };
+        products.push((peer_sets.clone(), port_sets));
+    }
+    let elements = own_elements(&class.grants).into_iter();
+    let own = add_elements(ruleset, &stem(direction, label), elements, &[]);
+    Ok(lookups(own, products))
+}
+
+/// Sets, in the order in which rules look them up.
+pub(crate) type Sets = Vec<(Key, Name)>;
+
+/// The lookups of a class with these sets of its own, and for each of its splits the peer sets and, unless it is for all
+/// ports, the port sets.
+pub(crate) fn lookups(own: Sets, splits: Vec<(Sets, Option<Sets>)>) -> Vec<Lookup> {
+    let one = |(key, set)| Lookup::One(key, set);
+    let mut lookups: Vec<Lookup> = own.into_iter().map(one).collect();
+    for (peers, ports) in splits {
+        let Some(ports) = ports else {
+            lookups.extend(peers.into_iter().map(one));
+            continue;
+        };
+        for peers in peers {
+            let both = |ports: &(Key, Name)| Lookup::Both([peers.clone(), ports.clone()]);
+            lookups.extend(ports.iter().map(both));
+        }
+    }
+    lookups
+}
+
+/// The elements of a class that are no split's.
+pub(crate) fn own_elements(grants: &[Grant]) -> BTreeSet<Element> {
     let mut own = BTreeSet::new();
-    let mut lookups = Vec::new();
-    for (number, grant) in class.grants.iter().enumerate() {
+    for grant in grants {
         match grant {
-            Grant::Everyone(Ports::All) => {}
             Grant::Everyone(Ports::Only(ports)) => own.extend(port_elements(ports)),
             Grant::Peers(peers) => own.extend(peers.iter().copied().map(Element::Address)),
             Grant::PeerPorts(boxes) => own.extend(boxes.iter().copied().map(Element::PeerPort)),
-            Grant::Shared { peers, ports } => {
-                let Some(peer_sets) = shared.get(peers) else {
-                    let (class, peers) = (label.clone(), peers.clone());
-                    return Err(LayoutError::NoSuchPeers {
-                        direction,
-                        class,
-                        peers,
-                    });
-                };
-                let Ports::Only(ports) = ports else {
-                    lookups.extend(
-                        peer_sets
-                            .iter()
-                            .map(|(key, set)| Lookup::One(*key, set.clone())),
-                    );
-                    continue;
-                };
-                let stem = format!("{}q{number}_{label}", direction.letter());
-                let port_sets = add_elements(ruleset, &stem, port_elements(ports), &[]);
-                for peers in peer_sets {
-                    lookups.extend(
-                        port_sets
-                            .iter()
-                            .map(|ports| Lookup::Both([peers.clone(), ports.clone()])),
-                    );
-                }
-            }
+            Grant::Everyone(Ports::All) | Grant::Shared { .. } => {}
         }
     }
-    let own = add_elements(ruleset, &stem, own.into_iter(), &[]);
-    Ok(own
-        .into_iter()
-        .map(|(key, set)| Lookup::One(key, set))
-        .chain(lookups)
-        .collect())
+    own
+}
+
+/// What a class's chains have besides lookups.
+pub(crate) struct Head<'a> {
+    pub(crate) label: &'a Label,
+    /// Whether nothing is denied, but told and counted.
+    pub(crate) audited: bool,
+    /// Lines printed above the chain in the text.
+    pub(crate) comment: &'a [String],
 }
 
 /// The chain of a class that sends what its sets hold to the next stage. Everything else is told and
@@ -160,7 +195,7 @@ pub(crate) fn add_sets(
 pub(crate) fn chain(
     direction: Direction,
     way: Way,
-    (label, class): (&Label, &Class),
+    head: &Head<'_>,
     lookups: &[Lookup],
     next: &Statement,
     config: &Config,
@@ -176,18 +211,18 @@ pub(crate) fn chain(
         }
     };
     let comment = match way {
-        Way::Original => class.comment.clone(),
+        Way::Original => head.comment.to_vec(),
         Way::Reversed => Vec::new(),
     };
     let mut rules: Vec<Rule> = lookups.iter().map(rule).collect();
     if !matches!(lookups, [Lookup::Everything]) {
-        let is_audited = class.audited || config.audit_all;
+        let is_audited = head.audited || config.audit_all;
         let refusal = if is_audited {
             Refusal::Audited
         } else {
             Refusal::Denied
         };
-        let prefix = LogPrefix::new(refusal, direction, way, label);
+        let prefix = LogPrefix::new(refusal, direction, way, head.label);
         let log = config.log.target();
         rules.extend(log.map(|(rate, target)| Rule::new(log_limited(rate, &prefix, target))));
         let pass = || Rule::new([counter(&Name::fixed(AUDITED)), next.clone()]);
@@ -241,7 +276,27 @@ fn fields(key: Key, peer_is_source: bool, way: Way) -> Vec<Field> {
     }
 }
 
-fn port_elements(ports: &BTreeSet<ProtocolPorts>) -> impl Iterator<Item = Element> {
+/// What the names of the sets of shared peers begin with.
+pub(crate) fn peers_stem(label: &Label) -> String {
+    format!("p_{label}")
+}
+
+/// What the names of a class's own sets begin with.
+pub(crate) fn stem(direction: Direction, class: &Label) -> String {
+    format!("{}_{class}", direction.letter())
+}
+
+/// What the names of the port sets of a class's split begin with.
+pub(crate) fn ports_stem(direction: Direction, number: usize, class: &Label) -> String {
+    format!("{}q{number}_{class}", direction.letter())
+}
+
+/// The name of the set with this stem that can hold such elements.
+pub(crate) fn set_name(stem: &str, key: Key, interval: bool) -> Name {
+    Name::fixed(format!("{stem}_{}", suffix(key, interval)))
+}
+
+pub(crate) fn port_elements(ports: &BTreeSet<ProtocolPorts>) -> impl Iterator<Item = Element> {
     ports.iter().copied().map(Element::Port)
 }
 
@@ -256,9 +311,8 @@ fn add_elements(
     let mut sets: BTreeMap<(Rank, Name), Set> = BTreeMap::new();
     for element in elements {
         let (key, interval) = (element.key(), !element.is_exact());
-        let name = Name::fixed(format!("{stem}_{}", suffix(key, interval)));
         let set = sets
-            .entry((rank(key, interval), name))
+            .entry((rank(key, interval), set_name(stem, key, interval)))
             .or_insert_with(|| Set::new(key, interval));
         set.elements.insert(element);
     }
@@ -272,9 +326,9 @@ fn add_elements(
 }
 
 /// Cheap lookups come first: a hash before an interval set, a short key before a long one.
-type Rank = (bool, Key);
+pub(crate) type Rank = (bool, Key);
 
-const fn rank(key: Key, interval: bool) -> Rank {
+pub(crate) const fn rank(key: Key, interval: bool) -> Rank {
     (interval, key)
 }
 

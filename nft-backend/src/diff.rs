@@ -20,27 +20,38 @@
 //! Empty steps are left out: a pod that becomes a peer is *give* alone, one that ceases to be one is
 //! *take* alone.
 //!
+//! Where the rules of a class change, its chains are made anew under the same names with a new epoch, and with them the
+//! sets that change and that no other chain looks at: in step 1 nothing leads to them yet, so they are complete before
+//! they are met, and in step 3 the class's addresses move to them as they would to another class. The old ones go in
+//! step 5. So a policy's change costs what its classes cost.
+//!
 //! That nothing is lost in between which both rulesets allow needs more: what goes in step 2 must not
 //! come back in another form in step 4 (a port becomes a range, a peer part of a block), and a class
-//! that an address comes to must be complete by then. Where that does not hold, where rules of a chain
-//! change, where an interval set would lose elements, or where a packet could meet two moves that both
-//! give and take, the change is a *switch*, as a load is: all chains and maps are made anew beside the
+//! that an address comes to must be complete by then. Where that does not hold, where rules around the classes
+//! change, where an interval set would lose elements in place, or where a packet could meet two moves that both
+//! give and take (both directions of a policy change, and it isolates several pods), the change is a *switch*, as a load
+//! is: all chains and maps are made anew beside the
 //! old ones, with the sets whose elements change; sets that stay are shared. It costs what the chains of
 //! the node cost, not what their elements do.
 //!
+//! # Whole rulesets and deltas
+//! All of this reads a [`Delta`], whether comparing two rulesets found it or a [`Node`](crate::node::Node) gave it, and
+//! what is in force. What does not change is looked up where a rule asks for it, and never walked over.
+//!
 //! # The generation
 //! It moves on in each step that takes a permission from an address, so that a failure after the step
-//! leaves no flow that should be cut. It is told from the elements: a permission counts as taken away
+//! leaves no flow that should be cut. It is told from the elements that change: a permission counts as taken away
 //! also when the stage of the other end denied the flow before, or when several elements only together
 //! still cover it.
 
 use crate::changes::Changes;
+use crate::compare::{compare, has_same_maps};
+use crate::delta::Delta;
 use crate::generation::{Generation, MarkBits};
-use crate::in_force::digest_set;
 use crate::increment::Increment;
-use crate::layout::{generation_chains, mark_mask};
+use crate::layout::mark_mask;
 use crate::names::{BASE, Name};
-use crate::placement::{Placement, View};
+use crate::placement::{Edits, Index, Placement};
 use crate::ruleset::Ruleset;
 use crate::switch_over;
 use crate::transaction::Transaction;
@@ -79,6 +90,8 @@ pub enum NeedsLoad {
 pub(crate) struct Planned {
     pub(crate) steps: Vec<Step>,
     pub(crate) bumped: bool,
+    /// How the index of the table follows a change in place; after a switch it is read anew.
+    pub(crate) edits: Option<Edits>,
 }
 
 /// The generation in force, to be counted on.
@@ -95,44 +108,50 @@ pub(crate) struct Bump {
 /// # Errors
 /// When only a full load can do it: the table is not one of ours, or of another configuration.
 pub fn diff(in_force: &Ruleset, desired: &Ruleset) -> Result<Plan, NeedsLoad> {
-    let placement = Placement::of(in_force).ok_or(NeedsLoad::Foreign)?;
+    let index = Index::of(in_force).ok_or(NeedsLoad::Foreign)?;
+    let old = Placement {
+        contents: in_force,
+        index: &index,
+    };
+    Ok(plan(old, &delta(old, desired)?).0)
+}
+
+/// What differs between the table in force and `desired`.
+pub(crate) fn delta(old: Placement<'_>, desired: &Ruleset) -> Result<Delta, NeedsLoad> {
+    let in_force = old.contents;
     let base = |ruleset: &Ruleset| {
         ruleset
             .chains
             .get(&Name::fixed(BASE))
             .map(|base| base.priority)
     };
-    let mask = placement.generation.map(|(bits, _)| bits.mask());
+    let mask = old.index.generation.map(|(bits, _)| bits.mask());
     if in_force.table != desired.table
         || in_force.counters != desired.counters
         || base(in_force) != base(desired)
         || mask != mark_mask(desired)
+        || !has_same_maps(old, desired)
     {
         return Err(NeedsLoad::OtherSettings);
     }
-    let mut view = View::of(desired);
-    if let Some((bits, generation)) = placement.generation {
-        view.chains.extend(generation_chains(bits, generation));
-    }
-    let changes = Changes::between(&placement.view, &view);
+    Ok(compare(old, desired))
+}
+
+/// The transactions of a change of the table in force, and how its index follows if they are made in place.
+pub(crate) fn plan(old: Placement<'_>, delta: &Delta) -> (Plan, Option<Edits>) {
+    let changes = Changes::new(old, delta);
     let is_switch = !changes.can_be_made_in_place();
-    let digest = digest_set(desired.digest());
     let planned = if is_switch {
-        switch_over::steps(&placement, &changes, desired)
+        switch_over::steps(&changes)
     } else {
-        let table = &desired.table;
-        Increment {
-            table,
-            placement: &placement,
-            desired: &view,
-            changes: &changes,
-            digest,
-        }
-        .steps()
+        let table = &old.contents.table;
+        let changes = &changes;
+        Increment { table, changes }.steps()
     };
-    Ok(Plan {
+    let plan = Plan {
         steps: planned.steps,
         is_switch,
         bumps_generation: planned.bumped,
-    })
+    };
+    (plan, planned.edits)
 }

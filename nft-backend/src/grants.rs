@@ -1,14 +1,14 @@
 //! What one class may exchange, as set elements: which permissions become hash sets, which interval sets, and which a
 //! peer set and a port set of their own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use policy_core::graph::{Permission, Subject};
-use policy_core::{Direction, IpSet, PortSet};
+use policy_core::{IpSet, PortSet};
 
 use crate::class::{Grant, Ports};
-use crate::element::{PeerPorts, ProtocolPorts};
+use crate::element::{Element, PeerPorts, ProtocolPorts};
 use crate::names::Label;
 use crate::value::{AddressRange, PortRange, Protocol};
 
@@ -22,75 +22,102 @@ const SPLIT_ABOVE: usize = 4096;
 /// At most this many permissions of a class are split, so that a packet meets a bounded number of rules.
 const MOST_SPLITS: usize = 4;
 
-/// Peer sets that classes share, by what they hold.
-#[derive(Default)]
-pub(crate) struct PeerPool {
-    labels: BTreeMap<BTreeSet<AddressRange>, Label>,
-    taken: BTreeMap<Label, usize>,
+/// One permission of a class, as a minimal graph tells it: no two of a class have the same ports, but one of them may be
+/// for everyone; their blocks are disjoint.
+pub(crate) struct Permission<'p> {
+    pub(crate) everyone: bool,
+    pub(crate) ports: &'p PortSet,
+    pub(crate) blocks: &'p IpSet,
+    /// The addresses of the pods that it is for.
+    pub(crate) addresses: Cow<'p, BTreeSet<IpAddr>>,
 }
 
-impl PeerPool {
-    /// The label of the set with these peers. It follows `origin`, what they are for at the class that named them
-    /// first: peers come and go, and the set should stay where it is.
-    fn label(&mut self, peers: BTreeSet<AddressRange>, origin: &str) -> Label {
-        let taken = &mut self.taken;
-        let distinct = || {
-            let label = Label::stable("peers", origin);
-            let number = taken.entry(label.clone()).or_default();
-            *number += 1;
-            label.distinct(*number)
-        };
-        self.labels.entry(peers).or_insert_with(distinct).clone()
-    }
-
-    /// The sets, in the order of what they hold.
-    pub(crate) fn into_sets(self) -> impl Iterator<Item = (Label, BTreeSet<AddressRange>)> {
-        self.labels.into_iter().map(|(peers, label)| (label, peers))
-    }
+/// What becomes of each permission of a class, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Whether everything is allowed, whatever the permissions say besides.
+    pub(crate) is_open: bool,
+    pub(crate) uses: Vec<Use>,
 }
 
-/// What a subject of a minimal graph may exchange in `direction`. Elements of one kind never overlap. `identity` is
-/// what the subject's class has its label from.
-pub(crate) fn grants(
-    subject: &Subject<'_>,
-    direction: Direction,
-    identity: &str,
-    pool: &mut PeerPool,
-) -> Vec<Grant> {
-    let permissions = subject.permissions(direction);
-    let mut grants = Vec::new();
-    let mut boxes = Boxes::default();
-    let mut everyone = BTreeSet::new();
-    let mut is_open = false;
-    let mut splits = Vec::new();
-    for permission in &permissions {
-        if permission.is_for_everyone() {
-            everyone.extend(port_ranges(permission.ports()));
-            is_open |= permission.ports().is_all();
-        } else if permission.ports().is_all() {
-            is_open |= *permission.blocks() == IpSet::full();
-            grants.push(Grant::Peers(peers(permission)));
-        } else {
-            splits.push((elements(permission), permission));
+/// What becomes of a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Ports that every peer may use.
+    Everyone,
+    /// Peers that may use every port.
+    AllPorts,
+    /// A peer set and a port set, by the number that the pair has in its class.
+    Split(usize),
+    /// Peers and ports together.
+    Boxed,
+}
+
+impl Form {
+    /// The form for these permissions, where each is for so many pods' addresses.
+    pub(crate) fn of<'p, 'q: 'p>(
+        permissions: impl Iterator<Item = (&'p Permission<'q>, usize)>,
+    ) -> Self {
+        let mut form = Self::default();
+        let mut large = Vec::new();
+        for (index, (permission, addresses)) in permissions.enumerate() {
+            form.is_open |= permission.ports.is_all()
+                && (permission.everyone || *permission.blocks == IpSet::full());
+            form.uses.push(if permission.everyone {
+                Use::Everyone
+            } else if permission.ports.is_all() {
+                Use::AllPorts
+            } else {
+                let elements = elements(permission, addresses);
+                if elements > SPLIT_ABOVE {
+                    large.push((std::cmp::Reverse(elements), permission.ports, index));
+                }
+                Use::Boxed
+            });
         }
+        large.sort();
+        large.truncate(MOST_SPLITS);
+        large.sort_by_key(|(_, ports, _)| *ports);
+        for (number, (_, _, index)) in large.into_iter().enumerate() {
+            form.uses[index] = Use::Split(number);
+        }
+        form
     }
-    if is_open {
+
+    /// The form for these permissions.
+    pub(crate) fn of_all(permissions: &[Permission<'_>]) -> Self {
+        let counted = |permission| -> (&Permission<'_>, usize) {
+            let permission: &Permission<'_> = permission;
+            (permission, permission.addresses.len())
+        };
+        Self::of(permissions.iter().map(counted))
+    }
+}
+
+/// What a class with these permissions may exchange. Elements of one kind never overlap. `peers` names the peer set of
+/// the split with a number.
+pub(crate) fn grants(
+    permissions: &[Permission<'_>],
+    form: &Form,
+    peers_label: impl Fn(usize) -> Label,
+) -> Vec<Grant> {
+    if form.is_open {
         return vec![Grant::Everyone(Ports::All)];
     }
-    splits.sort_by_key(|(elements, _)| std::cmp::Reverse(*elements));
-    for (position, (elements, permission)) in splits.into_iter().enumerate() {
-        if elements > SPLIT_ABOVE && position < MOST_SPLITS {
-            let ports = ports(permission.ports());
-            let peers = pool.label(
-                peers(permission),
-                &format!("{direction:?} {identity} {ports:?}"),
-            );
-            grants.push(Grant::Shared { peers, ports });
-        } else {
-            boxes.add(permission);
+    let mut grants = Vec::new();
+    let mut everyone = BTreeSet::new();
+    for (permission, form) in permissions.iter().zip(&form.uses) {
+        match form {
+            Use::Everyone => everyone.extend(port_ranges(permission.ports)),
+            Use::AllPorts => grants.push(Grant::Peers(peers(permission))),
+            Use::Split(number) => grants.push(Grant::Shared {
+                ports: Ports::Only(port_ranges(permission.ports).collect()),
+                peers: peers_label(*number),
+            }),
+            Use::Boxed => {}
         }
     }
-    let boxes = boxes.disjoint(&mut everyone);
+    let boxes = Boxes::of(permissions, form).disjoint(&mut everyone);
     if !everyone.is_empty() {
         grants.push(Grant::Everyone(Ports::Only(everyone)));
     }
@@ -101,49 +128,108 @@ pub(crate) fn grants(
     grants
 }
 
+/// The elements that a class of this form has on account of one address of a pod, in its own sets and, by the number of
+/// the split, in its peer sets. Where only addresses of permissions change, these are all that change.
+pub(crate) fn of_address(
+    permissions: &[Permission<'_>],
+    form: &Form,
+    address: IpAddr,
+) -> (Vec<Element>, Vec<usize>) {
+    let (mut own, mut shared) = (Vec::new(), Vec::new());
+    if form.is_open {
+        return (own, shared);
+    }
+    let range = AddressRange::single(address);
+    let mut ports = PortSet::default();
+    for (permission, form) in permissions.iter().zip(&form.uses) {
+        if !permission.addresses.contains(&address) {
+            continue;
+        }
+        match form {
+            Use::Everyone => {}
+            Use::Boxed => ports = ports.union(permission.ports),
+            Use::AllPorts | Use::Split(_) if permission.blocks.contains(address) => {}
+            Use::AllPorts => own.push(Element::Address(range)),
+            Use::Split(number) => shared.push(*number),
+        }
+    }
+    if !ports.is_empty() {
+        let boxes = boxed_blocks(permissions, form);
+        let ports = beyond_blocks(&boxes, address, &ports);
+        own.extend(port_ranges(&ports).map(|ports| Element::PeerPort(boxed(range, ports))));
+    }
+    (own, shared)
+}
+
 /// How many elements the permission's peers and ports make as a product.
-fn elements(permission: &Permission<'_>) -> usize {
-    let blocks = permission.blocks();
+fn elements(permission: &Permission<'_>, addresses: usize) -> usize {
+    let blocks = permission.blocks;
     let ranges = blocks.v4.ranges().len() + blocks.v6.ranges().len();
-    let pods: usize = permission
-        .pods()
-        .map(|(_, addresses)| addresses.count())
-        .sum();
-    (ranges + pods) * port_ranges(permission.ports()).count()
+    (ranges + addresses) * port_ranges(permission.ports).count()
 }
 
 /// The permission's peers: its blocks, and its pods' addresses that are not in them anyway.
-fn peers(permission: &Permission<'_>) -> BTreeSet<AddressRange> {
-    let blocks = permission.blocks();
-    let pods = permission.pods().flat_map(|(_, addresses)| addresses);
+pub(crate) fn peers(permission: &Permission<'_>) -> BTreeSet<AddressRange> {
+    let pods = permission.addresses.iter().copied();
     let outside = pods
-        .filter(|&address| !blocks.contains(address))
+        .filter(|&address| !permission.blocks.contains(address))
         .map(AddressRange::single);
-    ranges(blocks).chain(outside).collect()
+    ranges(permission.blocks).chain(outside).collect()
+}
+
+/// Blocks with limited ports, disjoint.
+type Blocks<'p> = Vec<(&'p IpSet, &'p PortSet)>;
+
+fn boxed_blocks<'p>(permissions: &'p [Permission<'_>], form: &Form) -> Blocks<'p> {
+    boxed_permissions(permissions, form)
+        .filter(|permission| !permission.blocks.is_empty())
+        .map(|permission| (permission.blocks, permission.ports))
+        .collect()
+}
+
+fn boxed_permissions<'p, 'q>(
+    permissions: &'p [Permission<'q>],
+    form: &Form,
+) -> impl Iterator<Item = &'p Permission<'q>> {
+    let with_use = permissions.iter().zip(&form.uses);
+    with_use.filter_map(|(permission, form)| (*form == Use::Boxed).then_some(permission))
+}
+
+/// What a block gives a pod's address already is taken out of the pod's own ports.
+fn beyond_blocks<'s>(blocks: &Blocks<'_>, address: IpAddr, ports: &'s PortSet) -> Cow<'s, PortSet> {
+    let block = blocks
+        .iter()
+        .find(|(addresses, _)| addresses.contains(address));
+    block.map_or(Cow::Borrowed(ports), |(_, given)| {
+        Cow::Owned(ports.difference(given))
+    })
 }
 
 /// Peers with limited ports, collected over the permissions of a class.
-#[derive(Default)]
-struct Boxes {
-    pods: BTreeMap<IpAddr, PortSet>,
-    blocks: Vec<(IpSet, PortSet)>,
+struct Boxes<'p> {
+    pods: BTreeMap<IpAddr, Cow<'p, PortSet>>,
+    blocks: Blocks<'p>,
 }
 
-impl Boxes {
-    fn add(&mut self, permission: &Permission<'_>) {
-        for address in permission.pods().flat_map(|(_, addresses)| addresses) {
-            let ports = self.pods.entry(address).or_default();
-            *ports = ports.union(permission.ports());
+impl<'p> Boxes<'p> {
+    fn of(permissions: &'p [Permission<'_>], form: &Form) -> Self {
+        let mut pods: BTreeMap<IpAddr, Cow<'_, PortSet>> = BTreeMap::new();
+        for permission in boxed_permissions(permissions, form) {
+            for &address in permission.addresses.iter() {
+                let ports = pods
+                    .entry(address)
+                    .or_insert(Cow::Borrowed(permission.ports));
+                if **ports != *permission.ports {
+                    *ports = Cow::Owned(ports.union(permission.ports));
+                }
+            }
         }
-        if !permission.blocks().is_empty() {
-            self.blocks
-                .push((permission.blocks().clone(), permission.ports().clone()));
-        }
+        let blocks = boxed_blocks(permissions, form);
+        Self { pods, blocks }
     }
 
-    /// Boxes of which no two overlap. The blocks of a minimal graph are disjoint; what a block gives a pod's address
-    /// already is taken out of the pod's own ports. A port that blocks open to every address of both families goes to
-    /// `everyone`, whose lookup is cheaper.
+    /// Boxes of which no two overlap. The blocks of a minimal graph are disjoint. A port that blocks open to every
+    /// address of both families goes to `everyone`, whose lookup is cheaper.
     fn disjoint(&self, everyone: &mut BTreeSet<ProtocolPorts>) -> BTreeSet<PeerPorts> {
         let mut boxes = BTreeSet::new();
         for (ports, addresses) in self.blocks_by_ports() {
@@ -155,14 +241,9 @@ impl Boxes {
             }
         }
         for (&address, ports) in &self.pods {
-            let block = self
-                .blocks
-                .iter()
-                .find(|(addresses, _)| addresses.contains(address));
-            let rest = block.map(|(_, given)| ports.difference(given));
             let range = AddressRange::single(address);
-            let ports = port_ranges(rest.as_ref().unwrap_or(ports));
-            boxes.extend(ports.map(|ports| boxed(range, ports)));
+            let ports = beyond_blocks(&self.blocks, address, ports);
+            boxes.extend(port_ranges(&ports).map(|ports| boxed(range, ports)));
         }
         boxes
     }
@@ -199,14 +280,6 @@ fn boxed(peer: AddressRange, ports: ProtocolPorts) -> PeerPorts {
         peer,
         protocol: ports.protocol,
         ports: ports.ports,
-    }
-}
-
-fn ports(set: &PortSet) -> Ports {
-    if set.is_all() {
-        Ports::All
-    } else {
-        Ports::Only(port_ranges(set).collect())
     }
 }
 

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
 use crate::names::{BASE, DENIED, DIGEST, Epoch, Name, STAMP};
-use crate::ruleset::{Digest, Ruleset, Set};
+use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
 /// The contents of our table as the kernel tells them.
@@ -86,33 +87,28 @@ pub struct Traffic {
 /// The hook of our base chain.
 pub(crate) const HOOK: &str = "forward";
 
-/// The network of the address that stands for a digest: what is sent there is discarded (RFC 6666).
-const DIGEST_NETWORK: u128 = 0x0100 << 112;
-
 /// The comment of the base chain's first rule.
 pub(crate) fn base_comment(epoch: Epoch) -> String {
     format!("epoch {epoch}")
 }
 
-/// The set that holds a digest.
+/// The set that holds a digest, written as an address: no rule looks a packet up in it.
 pub(crate) fn digest_set(digest: Digest) -> Set {
-    let address = IpAddr::V6(Ipv6Addr::from_bits(DIGEST_NETWORK | u128::from(digest.0)));
+    let address = IpAddr::V6(Ipv6Addr::from_bits(digest.0));
     let mut set = Set::new(Key::Address(Family::V6), false);
     set.elements
         .insert(Element::Address(AddressRange::single(address)));
     set
 }
 
-fn digest_of(element: &Element) -> Option<Digest> {
+pub(crate) fn digest_of(element: &Element) -> Option<Digest> {
     let Element::Address(range) = element else {
         return None;
     };
     let IpAddr::V6(address) = range.first() else {
         return None;
     };
-    u64::try_from(address.to_bits() ^ DIGEST_NETWORK)
-        .ok()
-        .map(Digest)
+    Some(Digest(address.to_bits()))
 }
 
 /// The comment of the rule that stamps.

@@ -3,40 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::changes::{Changes, is_pairs};
+use crate::changes::{Changes, Place, is_pairs};
+use crate::delta::{Change, SetChange};
 use crate::diff::{Bump, Planned, Step};
 use crate::element::Element;
 use crate::generation::MarkBits;
-use crate::in_force::stamp_comment;
+use crate::in_force::{digest_set, stamp_comment};
 use crate::layout::generation_chains;
 use crate::load::{add_rules, comment, create, remove};
-use crate::names::{BASE, Name, STAMP};
-use crate::placement::{Placement, View};
+use crate::names::{Name, STAMP};
+use crate::permissions::sets_of;
+use crate::placement::{Edits, Placement, logical_name};
 use crate::ruleset::{Ruleset, Set};
 use crate::transaction::{Object, Target, Transaction};
 
 /// Writes the steps of a change that [`Changes::can_be_made_in_place`].
 pub(crate) struct Increment<'a> {
     pub(crate) table: &'a Name,
-    pub(crate) placement: &'a Placement<'a>,
-    pub(crate) desired: &'a View<'a>,
     pub(crate) changes: &'a Changes<'a>,
-    /// The set that holds the new digest.
-    pub(crate) digest: Set,
 }
 
 impl Increment<'_> {
     pub(crate) fn steps(&self) -> Planned {
-        let mut bump = self
-            .placement
-            .generation
-            .map(|(bits, current)| Bump { bits, current });
+        let generation = self.old().index.generation;
+        let mut bump = generation.map(|(bits, current)| Bump { bits, current });
         let bumped = bump;
         let mut take = self.take();
         let mut steps = Vec::new();
-        let take_clears = self.bump(&mut take, &mut bump, self.changes.takes_away_in_place());
+        let take_clears = self.bump(&mut take, &mut bump, || self.changes.takes_away_in_place());
         let mut moves = self.moves();
-        let moves_clear = self.bump(&mut moves, &mut bump, self.changes.takes_away_by_moving());
+        let moves_clear = self.bump(&mut moves, &mut bump, || {
+            self.changes.takes_away_by_moving()
+        });
         let mut transactions = [
             (None, self.create()),
             (take_clears, take),
@@ -51,23 +49,38 @@ impl Increment<'_> {
                 steps.push(Step::Apply(transaction));
             }
         }
+        let mut edits = self.edits();
+        edits.generation = bump.map(|bump| (bump.bits, bump.current));
         Planned {
             steps,
             bumped: bump != bumped,
+            edits: Some(edits),
         }
+    }
+
+    fn old(&self) -> Placement<'_> {
+        self.changes.old
     }
 
     /// What nothing leads to yet, and the pairs of pods with themselves.
     fn create(&self) -> Transaction {
         let mut made = Ruleset::new(self.table.clone());
-        let (old, new) = (&self.placement.view, self.desired);
-        for (name, set) in &new.sets {
-            if !old.sets.contains_key(name) {
-                made.sets.insert(self.place(name), (*set).clone());
+        for (name, change) in &self.changes.delta.sets {
+            match change {
+                SetChange::Made(set) => {
+                    made.sets.insert(self.place(name), set.clone());
+                }
+                SetChange::Changed { removed, added } if self.is_remade(name) => {
+                    let former = self.old().set(name);
+                    made.sets.extend(
+                        former.map(|set| (self.place(name), replaced(set, removed, added))),
+                    );
+                }
+                SetChange::Changed { .. } | SetChange::Gone(_) => {}
             }
         }
-        for (name, chain) in &new.chains {
-            if !old.chains.contains_key(name) {
+        for (name, change) in &self.changes.delta.chains {
+            if let Some(chain) = &change.after {
                 let chain = chain.rename(&|name| self.place(name));
                 made.chains.insert(self.place(name), chain);
             }
@@ -77,7 +90,6 @@ impl Increment<'_> {
             transaction = create(made);
         }
         for (set, elements) in self.of_pairs(&self.changes.added, true) {
-            let set = self.place(set);
             transaction.add(Object::Elements { set, elements });
         }
         transaction
@@ -87,24 +99,26 @@ impl Increment<'_> {
     fn take(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
         for (set, elements) in self.of_pairs(&self.changes.removed, false) {
-            let set = self.place(set);
             transaction.delete(Target::Elements { set, elements });
         }
         let isolated = self.changes.isolated.iter();
-        for (map, entries) in self.by_map(isolated.map(|(place, chain)| (*place, *chain))) {
+        let isolated = isolated.map(|(place, chain)| (*place, self.place(chain)));
+        for (map, entries) in self.by_map(isolated) {
             transaction.add(Object::Entries { map, entries });
         }
         transaction
     }
 
-    /// Addresses that come to another class.
+    /// Addresses that come to another class, or to the chain made in place of theirs.
     fn moves(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
         let moved = || self.changes.moved.iter();
-        for (map, entries) in self.by_map(moved().map(|(place, (old, _))| (*place, *old))) {
+        let old = moved().map(|(place, (old, _))| (place, self.former(old)));
+        for (map, entries) in self.by_map(old) {
             transaction.delete(Target::Entries { map, entries });
         }
-        for (map, entries) in self.by_map(moved().map(|(place, (_, new))| (*place, *new))) {
+        let new = moved().map(|(place, (_, new))| (place, self.place(new)));
+        for (map, entries) in self.by_map(new) {
             transaction.add(Object::Entries { map, entries });
         }
         transaction
@@ -114,11 +128,11 @@ impl Increment<'_> {
     fn give(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
         for (set, elements) in self.of_pairs(&self.changes.added, false) {
-            let set = self.place(set);
             transaction.add(Object::Elements { set, elements });
         }
         let freed = self.changes.freed.iter();
-        for (map, entries) in self.by_map(freed.map(|(place, chain)| (*place, *chain))) {
+        let freed = freed.map(|(place, chain)| (*place, self.former(chain)));
+        for (map, entries) in self.by_map(freed) {
             transaction.delete(Target::Entries { map, entries });
         }
         transaction
@@ -128,39 +142,44 @@ impl Increment<'_> {
     fn clean_up(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
         for (set, elements) in self.of_pairs(&self.changes.removed, true) {
-            let set = self.place(set);
             transaction.delete(Target::Elements { set, elements });
         }
-        let (old, new) = (&self.placement.view, self.desired);
-        let chains = old
+        let delta = self.changes.delta;
+        let chains = delta
             .chains
-            .keys()
-            .filter(|name| !new.chains.contains_key(*name));
-        let sets = old.sets.keys().filter(|name| !new.sets.contains_key(*name));
-        let gone: BTreeSet<Name> = chains.chain(sets).map(|name| self.place(name)).collect();
-        self.placement
-            .remove(&mut transaction, |name| gone.contains(name));
+            .iter()
+            .filter(|(_, change)| change.before.is_some());
+        let chains = chains.map(|(name, _)| name);
+        let sets = delta.sets.iter().filter_map(|(name, change)| match change {
+            SetChange::Gone(_) => Some(name),
+            SetChange::Made(_) => None,
+            SetChange::Changed { .. } => self.is_remade(name).then_some(name),
+        });
+        let gone = chains.chain(sets).map(|name| self.former(name)).collect();
+        self.old().remove(&mut transaction, gone);
         transaction
     }
 
     /// The last step after which packets meet the new ruleset makes its digest the one in force.
     fn write_digest(&self, transactions: &mut [(Option<MarkBits>, Transaction); 5]) {
-        let (name, former) = &self.placement.digest;
-        if former.elements == self.digest.elements {
+        let digest = self.changes.delta.to;
+        if self.old().index.digest == Some(digest) {
             return;
         }
+        let name = &self.old().index.digest_set;
         let last = transactions[..4]
             .iter()
             .rposition(|(_, transaction)| !transaction.is_empty());
         let (_, transaction) = &mut transactions[last.unwrap_or(3)];
-        if !former.elements.is_empty() {
+        let former = self.old().contents.sets.get(name);
+        if let Some(former) = former.filter(|set| !set.elements.is_empty()) {
             let elements = former.elements.clone();
             transaction.delete(Target::Elements {
                 set: name.clone(),
                 elements,
             });
         }
-        let elements = self.digest.elements.clone();
+        let elements = digest_set(digest).elements;
         transaction.add(Object::Elements {
             set: name.clone(),
             elements,
@@ -173,9 +192,12 @@ impl Increment<'_> {
         &self,
         transaction: &mut Transaction,
         bump: &mut Option<Bump>,
-        takes_away: bool,
+        takes_away: impl FnOnce() -> bool,
     ) -> Option<MarkBits> {
-        let Bump { bits, current } = bump.filter(|_| takes_away)?;
+        let Bump { bits, current } = (*bump)?;
+        if !takes_away() {
+            return None;
+        }
         let next = bits.next(current);
         *bump = Some(Bump {
             bits,
@@ -185,54 +207,119 @@ impl Increment<'_> {
             if name.as_str() == STAMP {
                 comment(chain.rules.last_mut(), &stamp_comment(bits, next));
             }
-            let name = self.place(&name);
+            let name = self.former(&name);
             transaction.flush_chain(name.clone());
             add_rules(transaction, &name, chain);
         }
         bits.must_clear(current, next).then_some(bits)
     }
 
+    /// How the index of the table follows the change.
+    fn edits(&self) -> Edits {
+        let mut edits = Edits::default();
+        for (name, change) in &self.changes.delta.sets {
+            match change {
+                SetChange::Gone(_) => edits.gone.push(name.clone()),
+                SetChange::Changed { .. } if !self.is_remade(name) => {}
+                SetChange::Made(_) | SetChange::Changed { .. } => {
+                    edits.placed.push((name.clone(), self.place(name)));
+                }
+            }
+        }
+        for (name, Change { before, after }) in &self.changes.delta.chains {
+            let former = before.as_ref().and_then(|_| self.old().chain(name));
+            let sets = former.into_iter().flat_map(sets_of).map(logical_name);
+            edits.unlinked.extend(sets.map(|set| (set, name.clone())));
+            match after {
+                None => edits.gone.push(name.clone()),
+                Some(chain) => {
+                    edits.placed.push((name.clone(), self.place(name)));
+                    let sets = sets_of(chain).cloned();
+                    edits.linked.extend(sets.map(|set| (set, name.clone())));
+                }
+            }
+        }
+        edits
+    }
+
+    fn is_remade(&self, name: &Name) -> bool {
+        self.changes.remade_sets.contains(name) || self.changes.remade_chains.contains(name)
+    }
+
+    /// The name in the kernel of an object as it is after the change.
     fn place(&self, name: &Name) -> Name {
-        self.placement.place(name)
+        let stays = self.old().name(name).filter(|_| !self.is_remade(name));
+        stays
+            .cloned()
+            .unwrap_or_else(|| name.at(self.old().index.next))
     }
 
-    fn of_pairs<'a>(
+    /// The name in the kernel of an object that is there.
+    fn former(&self, name: &Name) -> Name {
+        self.old().former(name)
+    }
+
+    fn of_pairs(
         &self,
-        changes: &'a BTreeMap<&'a Name, BTreeSet<Element>>,
+        changes: &BTreeMap<&Name, &BTreeSet<Element>>,
         wanted: bool,
-    ) -> impl Iterator<Item = (&'a Name, BTreeSet<Element>)> {
-        let changes = changes.iter();
+    ) -> impl Iterator<Item = (Name, BTreeSet<Element>)> {
+        let is_wanted = move |set: &Name| {
+            self.old()
+                .set(set)
+                .is_some_and(|set| is_pairs(set) == wanted)
+        };
         changes
-            .filter(move |(set, _)| is_pairs(self.desired.sets[**set]) == wanted)
-            .map(|(set, elements)| (*set, elements.clone()))
+            .iter()
+            .filter(move |(set, _)| is_wanted(set))
+            .map(|(set, elements)| (self.former(set), (*elements).clone()))
     }
 
-    fn by_map<'a>(
+    fn by_map<'p>(
         &self,
-        entries: impl Iterator<Item = ((&'a Name, IpAddr), &'a Name)>,
+        entries: impl Iterator<Item = (&'p Place, Name)>,
     ) -> BTreeMap<Name, BTreeMap<IpAddr, Name>> {
         let mut by_map: BTreeMap<Name, BTreeMap<IpAddr, Name>> = BTreeMap::new();
         for ((map, address), chain) in entries {
-            let entries = by_map.entry(self.place(map)).or_default();
-            entries.insert(address, self.place(chain));
+            let entries = by_map.entry(self.former(map)).or_default();
+            entries.insert(*address, chain);
         }
         by_map
     }
 }
 
+/// A set with other elements.
+pub(crate) fn replaced(set: &Set, removed: &BTreeSet<Element>, added: &BTreeSet<Element>) -> Set {
+    let stay = set
+        .elements
+        .iter()
+        .filter(|element| !removed.contains(element));
+    Set {
+        elements: stay.chain(added).copied().collect(),
+        ..Set::new(set.key, set.interval)
+    }
+}
+
 impl Placement<'_> {
-    /// The name in the kernel of an object that is there, or that this change makes.
-    pub(crate) fn place(&self, name: &Name) -> Name {
-        let there = self.names.get(name).cloned();
-        there.unwrap_or_else(|| name.at(self.next))
+    /// The name in the kernel of an object that is there. One that is not is named as if it were made: no command about
+    /// it is ever written.
+    pub(crate) fn former(&self, name: &Name) -> Name {
+        let there = self.name(name).cloned();
+        there.unwrap_or_else(|| name.at(self.index.next))
     }
 
-    /// Removes the objects whose names `goes` tells, and what a change that failed left behind.
-    pub(crate) fn remove(&self, transaction: &mut Transaction, goes: impl Fn(&Name) -> bool) {
-        let base = Name::fixed(BASE);
-        let goes = |name: &&Name| **name != base && (goes(name) || self.leftovers.contains(*name));
-        let of = |names: &[Name]| names.iter().filter(goes).cloned().collect::<Vec<_>>();
-        let [chains, maps, sets] = [&self.chains, &self.maps, &self.sets].map(|names| of(names));
-        remove(transaction, chains.iter(), maps.iter(), sets.iter());
+    /// Removes these objects, by their names in the kernel, and what a change that failed left behind.
+    pub(crate) fn remove(&self, transaction: &mut Transaction, mut gone: BTreeSet<Name>) {
+        gone.extend(self.index.leftovers.iter().cloned());
+        let chains = gone
+            .iter()
+            .filter(|name| self.contents.chains.contains_key(*name));
+        let maps = gone
+            .iter()
+            .filter(|name| self.contents.maps.contains_key(*name));
+        let sets = gone
+            .iter()
+            .filter(|name| self.contents.sets.contains_key(*name));
+        remove(transaction, chains, maps, sets);
     }
 }

@@ -22,8 +22,10 @@
 //! like any other. What a pod and its own node say to each other is not forwarded and so never
 //! seen here.
 
+use std::net::IpAddr;
+
 use crate::class::{Classes, Dispatch};
-use crate::class_chain::{self, Direction, Way};
+use crate::class_chain::{self, Direction, Head, Lookup, Way};
 use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
@@ -94,14 +96,14 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
     for direction in Direction::ALL {
         for (label, class) in direction.classes(classes) {
             let sets = class_chain::add_sets(&mut ruleset, direction, label, class, &shared)?;
-            for way in ways(config) {
-                let next = next_stage(direction, way, config.marks.is_some());
-                let class = (label, class);
-                let chain = class_chain::chain(direction, way, class, &sets, &next, config);
-                ruleset
-                    .chains
-                    .insert(class_chain::name(direction, way, label), chain);
-            }
+            let head = Head {
+                label,
+                audited: class.audited,
+                comment: &class.comment,
+            };
+            ruleset
+                .chains
+                .extend(class_chains(config, direction, &head, &sets));
         }
         add_dispatch(&mut ruleset, config, direction, classes)?;
     }
@@ -139,6 +141,34 @@ pub(crate) fn mark_mask(ruleset: &Ruleset) -> Option<u32> {
             Statement::CtMarkIs { mask, .. } => Some(*mask),
             _ => None,
         })
+}
+
+/// The chains of a class that makes these lookups.
+pub(crate) fn class_chains(
+    config: &Config,
+    direction: Direction,
+    head: &Head<'_>,
+    lookups: &[Lookup],
+) -> impl Iterator<Item = (Name, Chain)> {
+    let marks = config.marks.is_some();
+    ways(config).map(move |way| {
+        let next = next_stage(direction, way, marks);
+        let chain = class_chain::chain(direction, way, head, lookups, &next, config);
+        (class_chain::name(direction, way, head.label), chain)
+    })
+}
+
+/// The entries that lead an address to a class: the maps, each with the chain.
+pub(crate) fn class_entries(
+    config: &Config,
+    direction: Direction,
+    address: IpAddr,
+    class: &Label,
+) -> impl Iterator<Item = (Name, Name)> {
+    ways(config).map(move |way| {
+        let map = dispatch_map(direction, way, Family::of(address));
+        (map, class_chain::name(direction, way, class))
+    })
 }
 
 fn ways(config: &Config) -> impl Iterator<Item = Way> + use<> {
@@ -239,10 +269,8 @@ fn add_dispatch(
                 class: class.clone(),
             });
         }
-        for way in ways(config) {
-            let name = dispatch_map(direction, way, Family::of(*address));
-            let chain = class_chain::name(direction, way, class);
-            if let Some(map) = ruleset.maps.get_mut(&name) {
+        for (map, chain) in class_entries(config, direction, *address, class) {
+            if let Some(map) = ruleset.maps.get_mut(&map) {
                 map.entries.insert(*address, chain);
             }
         }
@@ -329,7 +357,7 @@ pub(crate) fn direction_of(map: &Name) -> Option<Direction> {
         .find(|direction| is_of(*direction))
 }
 
-/// `self4`, `self6`
+/// `self4`, `self6`: the pairs of pods with themselves.
 pub(crate) fn self_set(family: Family) -> Name {
     Name::fixed(format!("self{}", family.digit()))
 }

@@ -1,11 +1,14 @@
 //! A table that is kept up to date: it knows what is in force and changes it by what differs.
 
 use crate::config::Config;
-use crate::diff::{Plan, Step, diff};
+use crate::delta::Delta;
+use crate::diff::{self, Plan, Step};
+use crate::digest::Digest;
 use crate::fake_table::follow;
 use crate::in_force::InForce;
 use crate::kernel::{ApplyError, Kernel};
 use crate::load::{self, LoadError, StandingFlows};
+use crate::placement::{Edits, Index, Placement};
 use crate::ruleset::Ruleset;
 use crate::transaction::Transaction;
 
@@ -15,6 +18,8 @@ use crate::transaction::Transaction;
 pub struct Live {
     config: Config,
     contents: Option<Ruleset>,
+    /// What is known of the contents besides; `None` after a failure, when only comparing tells what is to be done.
+    index: Option<Index>,
 }
 
 /// How an update was made.
@@ -36,6 +41,10 @@ pub enum UpdateError {
     /// A full load failed.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What is in force is not what the delta is a change of, or not known since a failure. Nothing was done;
+    /// [`Live::update`] with the whole ruleset brings it about.
+    #[error("the change is not one of what is in force; update with the whole ruleset")]
+    OutOfStep,
     /// The kernel did not carry out a step of an increment. The steps before it are done; each of them
     /// leaves a state in which no packet passes that both the old and the new rules deny.
     #[error("could not carry out step {step} of {steps}: {source}")]
@@ -55,6 +64,7 @@ impl Live {
         Self {
             config,
             contents: None,
+            index: None,
         }
     }
 
@@ -65,7 +75,7 @@ impl Live {
 
     /// Forgets what is in force, so that the next update loads all of it.
     pub fn forget(&mut self) {
-        self.contents = None;
+        (self.contents, self.index) = (None, None);
     }
 
     /// Takes this for what is in force, under the names that it has in the kernel.
@@ -83,13 +93,48 @@ impl Live {
         kernel: &mut dyn Kernel,
         desired: &Ruleset,
     ) -> Result<Update, UpdateError> {
+        let index = self.index.take();
         let Some(contents) = self.contents.take() else {
             return self.load(kernel, desired);
         };
-        match diff(&contents, desired) {
-            Ok(plan) => self.carry_out(kernel, contents, &plan),
-            Err(_) => self.load(kernel, desired),
-        }
+        let Some(index) = index.or_else(|| Index::of(&contents)) else {
+            return self.load(kernel, desired);
+        };
+        let old = Placement {
+            contents: &contents,
+            index: &index,
+        };
+        let Ok(delta) = diff::delta(old, desired) else {
+            return self.load(kernel, desired);
+        };
+        let planned = diff::plan(old, &delta);
+        self.carry_out(kernel, (contents, index), planned, delta.to)
+    }
+
+    /// Makes a change of what is in force, at a cost that follows the change.
+    ///
+    /// After a failure what is in force can be anything between the old ruleset and the new one, while the delta's maker
+    /// has gone on. So then, and whenever the delta is not a change of just what is in force, deltas are refused until
+    /// [`update`](Self::update) was given a whole ruleset: the two never drift apart unnoticed.
+    ///
+    /// # Errors
+    /// When the delta is not a change of what is in force, or the kernel refuses a step.
+    pub fn update_by(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        delta: &Delta,
+    ) -> Result<Update, UpdateError> {
+        let is_in_step = |index: &mut Index| index.digest == Some(delta.from);
+        let (Some(contents), Some(index)) = (&self.contents, self.index.take_if(is_in_step)) else {
+            return Err(UpdateError::OutOfStep);
+        };
+        let old = Placement {
+            contents,
+            index: &index,
+        };
+        let planned = diff::plan(old, delta);
+        let contents = self.contents.take().ok_or(UpdateError::OutOfStep)?;
+        self.carry_out(kernel, (contents, index), planned, delta.to)
     }
 
     fn load(&mut self, kernel: &mut dyn Kernel, desired: &Ruleset) -> Result<Update, UpdateError> {
@@ -101,6 +146,7 @@ impl Live {
         let standing = StandingFlows::Recheck;
         let load = load::plan(desired, &self.config, in_force.as_ref(), standing)?;
         load::carry_out(kernel, &load)?;
+        self.index = Index::of(&load.contents);
         self.contents = Some(load.contents);
         Ok(Update::Load)
     }
@@ -108,8 +154,9 @@ impl Live {
     fn carry_out(
         &mut self,
         kernel: &mut dyn Kernel,
-        mut contents: Ruleset,
-        plan: &Plan,
+        (mut contents, mut index): (Ruleset, Index),
+        (plan, edits): (Plan, Option<Edits>),
+        digest: Digest,
     ) -> Result<Update, UpdateError> {
         let steps = plan.steps.len();
         for (index, step) in plan.steps.iter().enumerate() {
@@ -135,7 +182,12 @@ impl Live {
                 }
             }
         }
-        self.contents = Some(contents);
+        match edits {
+            Some(edits) => index.follow(edits, digest),
+            None => index = Index::of(&contents).ok_or(UpdateError::OutOfStep)?,
+        }
+        debug_assert!(index.is_of(&contents), "the index follows the contents");
+        (self.contents, self.index) = (Some(contents), Some(index));
         Ok(if plan.steps.is_empty() {
             Update::Nothing
         } else if plan.is_switch {

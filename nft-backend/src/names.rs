@@ -35,6 +35,17 @@ pub const AUDITED: &str = "audited";
 /// Holds the digest of the ruleset in force; no rule looks at it.
 pub const DIGEST: &str = "digest";
 
+/// Whether a chain of this name is one of the fixed ones around the classes.
+pub(crate) fn is_structural(chain: &Name) -> bool {
+    let fixed = [
+        BASE, FAST, STAMP, CLASSIFY, INGRESS, EGRESS, R_INGRESS, R_EGRESS,
+    ];
+    fixed.contains(&chain.as_str())
+}
+
+/// The class of addresses that several live pods claim.
+pub const CONTESTED: &str = "contested";
+
 /// The kernel takes 255 bytes; the suffix `_e4294967295` of an epoch takes 12 of them.
 const LONGEST: usize = 255 - 12;
 /// A label may be followed by a prefix like `ir_` and a suffix like `_qr4294967295`.
@@ -165,6 +176,12 @@ impl Label {
         } else {
             Self(format!("{self}_{number}").into())
         }
+    }
+
+    /// The label for the `number`th part of what this one is for: `i0_shop_web_1_89a53f71`.
+    #[must_use]
+    pub(crate) fn numbered(&self, letter: char, number: usize) -> Self {
+        Self(format!("{letter}{number}_{self}").into())
     }
 
     /// The text of the label.

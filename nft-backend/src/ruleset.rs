@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use crate::digest::Digest;
 use crate::element::{Element, Key};
-use crate::hash::Fnv;
 use crate::names::{Epoch, Name};
 use crate::statement::Rule;
 use crate::value::Family;
@@ -65,10 +65,6 @@ pub struct Chain {
     pub comment: Vec<String>,
 }
 
-/// A number that differs when the text of two rulesets differs, except by accident: 64-bit FNV-1a.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub u64);
-
 impl Ruleset {
     /// An empty table.
     pub fn new(table: Name) -> Self {
@@ -120,12 +116,37 @@ impl Ruleset {
         }
     }
 
-    /// The digest of the text without comments, which the kernel does not keep.
+    /// The same contents without comments, which the kernel does not keep.
+    #[must_use]
+    pub fn without_comments(&self) -> Self {
+        let mut plain = self.clone();
+        let chains = plain.chains.values_mut().map(|chain| &mut chain.comment);
+        let sets = plain.sets.values_mut().map(|set| &mut set.comment);
+        let maps = plain.maps.values_mut().map(|map| &mut map.comment);
+        chains.chain(sets).chain(maps).for_each(Vec::clear);
+        plain
+    }
+
+    /// The digest of all that the kernel keeps of it, comments left out.
     pub fn digest(&self) -> Digest {
-        let mut hasher = Fnv::new();
-        // The hasher takes every text, so writing to it cannot fail.
-        let _ = write_text(&mut hasher, self, Comments::Omit);
-        Digest(hasher.hash())
+        let mut digest = Digest::default();
+        digest.add("table", &self.table, &"");
+        for name in &self.counters {
+            digest.add("counter", name, &"");
+        }
+        for (name, set) in &self.sets {
+            digest.add_set(name, set);
+        }
+        for (name, map) in &self.maps {
+            digest.add("map", name, &map.key());
+            for (address, chain) in &map.entries {
+                digest.add("entry", name, &Entry(*address, chain));
+            }
+        }
+        for (name, chain) in &self.chains {
+            digest.add_chain(name, chain);
+        }
+        digest
     }
 }
 
@@ -189,29 +210,17 @@ impl Chain {
     }
 }
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
 /// The text has maps, sets and counters first, then the chains with the base chain last.
 impl fmt::Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_text(f, self, Comments::Write)
+        write_text(f, self)
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Comments {
-    Write,
-    Omit,
-}
-
-fn write_text(out: &mut impl Write, ruleset: &Ruleset, comments: Comments) -> fmt::Result {
+fn write_text(out: &mut impl Write, ruleset: &Ruleset) -> fmt::Result {
     writeln!(out, "table inet {} {{", ruleset.table)?;
     for (name, map) in &ruleset.maps {
-        write_comment(out, &map.comment, comments)?;
+        write_comment(out, &map.comment)?;
         writeln!(out, "\tmap {name} {{\n\t\ttype {} : verdict", map.key())?;
         write_elements(
             out,
@@ -222,7 +231,7 @@ fn write_text(out: &mut impl Write, ruleset: &Ruleset, comments: Comments) -> fm
         writeln!(out, "\t}}")?;
     }
     for (name, set) in &ruleset.sets {
-        write_comment(out, &set.comment, comments)?;
+        write_comment(out, &set.comment)?;
         writeln!(out, "\tset {name} {{\n\t\ttype {}", set.key)?;
         if set.interval {
             writeln!(out, "\t\tflags interval")?;
@@ -238,7 +247,7 @@ fn write_text(out: &mut impl Write, ruleset: &Ruleset, comments: Comments) -> fm
         .iter()
         .partition(|(_, chain)| chain.priority.is_some());
     for (name, chain) in regular.into_iter().chain(base) {
-        write_comment(out, &chain.comment, comments)?;
+        write_comment(out, &chain.comment)?;
         writeln!(out, "\tchain {name} {{")?;
         if let Some(priority) = chain.priority {
             writeln!(
@@ -278,10 +287,7 @@ fn write_elements(
 }
 
 /// A comment ends with its line, so a line break within one starts another.
-fn write_comment(out: &mut impl Write, lines: &[String], comments: Comments) -> fmt::Result {
-    if comments == Comments::Omit {
-        return Ok(());
-    }
+fn write_comment(out: &mut impl Write, lines: &[String]) -> fmt::Result {
     for line in lines.iter().flat_map(|line| line.split(['\n', '\r'])) {
         writeln!(out, "\t# {line}")?;
     }

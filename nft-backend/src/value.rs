@@ -26,6 +26,12 @@ impl Family {
         }
     }
 
+    /// All addresses of the family from this one on.
+    pub(crate) fn onwards(self, first: IpAddr) -> AddressRange {
+        let last = address_of(self, u128::MAX);
+        AddressRange { first, last }
+    }
+
     /// The digit that ends the name of an object of this family: `4` or `6`.
     pub const fn digit(self) -> char {
         match self {

@@ -85,12 +85,12 @@ fn span(first: u16) -> (u16, u16) {
 /// How a change is made.
 enum Way {
     Load,
-    Live(Live, Update),
+    Live(Box<Live>, Update),
 }
 
 impl Way {
     fn live(kind: Update) -> Self {
-        Self::Live(Live::new(Config::default()), kind)
+        Self::Live(Box::new(Live::new(Config::default())), kind)
     }
 
     /// Puts the first state in force.

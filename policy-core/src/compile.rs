@@ -132,6 +132,7 @@ fn subject_classes(
     subjects
 }
 
+/// Whether a rule of ingress means ports by name.
 pub(crate) fn has_named_ingress(policy: &Policy) -> bool {
     policy.ingress.iter().any(|rule| match rule {
         Rule::Allow {

@@ -1,6 +1,7 @@
 //! What becomes of a flow, and why.
 
-use crate::cluster::{Pod, PodId};
+use crate::cluster::{ContainerPort, Pod, PodId};
+use crate::compile::has_named_ingress;
 use crate::explain::{Candidate, PeerSide, candidates, rule_admits};
 use crate::flow::{Direction, Flow, FlowPort, Verdict};
 use crate::graph::{Action, Permission, RuleGraph, Subject, Tier};
@@ -203,6 +204,21 @@ impl RuleGraph {
             .flatten()
             .map(|policy| &policy.id)
             .collect()
+    }
+
+    /// The named ports of the pod that policies which isolate it for ingress can mean by name, so that other pods of the
+    /// same policies may be allowed other numbers; none when no such policy names a port.
+    pub fn named_ports(&self, pod: &Pod) -> Vec<ContainerPort> {
+        let subject = self
+            .index_of(pod)
+            .and_then(|index| self.subject_of_pod(index));
+        let policies =
+            subject.map(|subject| self.policies_isolating(&subject, pod, Direction::Ingress));
+        if !policies.into_iter().flatten().any(has_named_ingress) {
+            return Vec::new();
+        }
+        let named = pod.ports.iter().filter(|port| port.name.is_some());
+        named.cloned().collect()
     }
 
     /// What a pod may exchange in `direction` with addresses that are no pod's: disjoint address sets, each with what

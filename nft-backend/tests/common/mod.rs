@@ -10,6 +10,7 @@ use nft_backend::names::Label;
 use nft_backend::value::{AddressRange, PortRange, Protocol};
 
 pub(crate) mod case;
+pub(crate) mod events;
 pub(crate) mod flows;
 pub(crate) mod grants;
 pub(crate) mod judge;
@@ -20,6 +21,7 @@ pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
 pub(crate) mod proxy;
+pub(crate) mod split;
 pub(crate) mod watched;
 pub(crate) mod ways;
 pub(crate) mod wire;

@@ -1,6 +1,6 @@
 //! What a batch of events changed for the node, and the node's state as a renderer keeps it.
 
-use crate::cluster::PodId;
+use crate::cluster::{ContainerPort, PodId};
 use crate::flow::Direction;
 use crate::ip_set::IpSet;
 use crate::policy::PolicyId;
@@ -66,6 +66,8 @@ pub struct SubjectChange {
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
     /// The directions that became audited, `true`, and those that are it no more, `false`: enforced now, or open.
     pub audited: BTreeMap<Direction, bool>,
+    /// The named ports of its pods that policies of ingress can mean by name, if they are other ones now.
+    pub named_ports: Option<Vec<ContainerPort>>,
     /// The permissions that changed.
     pub permissions: BTreeMap<PermissionKey, PermissionChange>,
 }
@@ -98,6 +100,9 @@ pub struct SubjectState {
     pub isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
     /// The directions in which all of these are in audit mode, so that nothing is denied.
     pub audited: BTreeSet<Direction>,
+    /// The named ports of its pods that policies of ingress can mean by name; none when no such policy names a port.
+    /// Two classes that the same policies isolate differ in what they may receive by these ports alone.
+    pub named_ports: Vec<ContainerPort>,
     /// Its permissions.
     pub permissions: BTreeMap<PermissionKey, PermissionPeers>,
 }
@@ -131,9 +136,13 @@ impl NodeState {
 
 impl SubjectState {
     fn take(&mut self, change: &SubjectChange) {
-        self.addresses
-            .retain(|address| !change.removed.contains(address));
+        for address in &change.removed {
+            self.addresses.remove(address);
+        }
         self.addresses.extend(&change.added);
+        if let Some(ports) = &change.named_ports {
+            self.named_ports.clone_from(ports);
+        }
         for (direction, policies) in &change.isolated_by {
             if policies.is_empty() {
                 self.isolated_by.remove(direction);
@@ -165,7 +174,9 @@ impl SubjectState {
                     if let Some(blocks) = blocks {
                         peers.blocks = blocks.clone();
                     }
-                    peers.addresses.retain(|address| !removed.contains(address));
+                    for address in removed {
+                        peers.addresses.remove(address);
+                    }
                     peers.addresses.extend(added);
                 }
             }

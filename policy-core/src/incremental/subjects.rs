@@ -7,14 +7,16 @@ use super::groups::Groups;
 use super::peer_sets::PeerSets;
 use super::permissions::{Permission, Permissions};
 use super::population::{Population, Standing};
+use crate::cluster::ContainerPort;
 use crate::compile::{SubjectKey, has_named_ingress};
 use crate::flow::Direction;
 use crate::inventory::ClassId;
 use crate::isolation::Isolation;
-use crate::policy::PolicyId;
+use crate::policy::{Policy, PolicyId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The addresses that a batch touched: whose each was, and whose it is.
 pub(super) type Moves = BTreeMap<IpAddr, (Standing, Standing)>;
@@ -37,6 +39,7 @@ pub(super) struct Subject {
     addresses: BTreeSet<IpAddr>,
     isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
     audited: BTreeSet<Direction>,
+    named_ports: Vec<ContainerPort>,
     is_reported: bool,
 }
 
@@ -124,6 +127,7 @@ impl Subjects {
             addresses: BTreeSet::new(),
             isolated_by: BTreeMap::new(),
             audited: BTreeSet::new(),
+            named_ports: Vec::new(),
             is_reported: false,
         };
         self.by_id.insert(id, subject);
@@ -216,6 +220,11 @@ impl Subject {
                 change.isolated_by = isolated.collect();
                 change.audited = self.audit();
             }
+            let ports = self.ports_by_name();
+            if ports != self.named_ports {
+                change.named_ports = Some(ports.clone());
+                self.named_ports = ports;
+            }
         } else {
             let changed = self
                 .permissions
@@ -228,6 +237,19 @@ impl Subject {
             change.permissions = changed.collect();
         }
         change
+    }
+
+    /// The named ports that policies of ingress can mean.
+    fn ports_by_name(&self) -> Vec<ContainerPort> {
+        let mut policies = self.permissions.policies.iter();
+        let names =
+            |policy: &Arc<Policy>| policy.isolates(Direction::Ingress) && has_named_ingress(policy);
+        let ports = self
+            .key
+            .named_ports
+            .as_ref()
+            .filter(|_| policies.any(names));
+        ports.cloned().unwrap_or_default()
     }
 
     /// Takes the isolating policies over; gives them if they are other ones.
