@@ -42,14 +42,9 @@ fn manifest(piece: &str) -> String {
             format!("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n{piece}spec: {{}}\n")
         }
         "kind" => {
-            let documents = piece.split("---\n").map(|document| {
-                let version = if document.contains("kind: NetworkPolicy") {
-                    "networking.k8s.io/v1"
-                } else {
-                    "v1"
-                };
-                format!("---\napiVersion: {version}\n{document}")
-            });
+            let documents = piece
+                .split("---\n")
+                .map(|document| format!("---\napiVersion: {}\n{document}", api_version(document)));
             documents.collect()
         }
         "from" | "ports" => spec(&format!("ingress:\n- {}", indented(piece, 2).trim_start())),
@@ -64,6 +59,22 @@ fn manifest(piece: &str) -> String {
             spec(&format!("podSelector:\n{}", indented(piece, 2)))
         }
         _ => spec(piece),
+    }
+}
+
+/// The `apiVersion` that belongs to a document's `kind`.
+fn api_version(document: &str) -> &'static str {
+    let kind = document
+        .lines()
+        .find_map(|line| line.strip_prefix("kind: "));
+    match kind.unwrap_or_default() {
+        "NetworkPolicy" | "Ingress" => "networking.k8s.io/v1",
+        "Deployment" | "StatefulSet" | "DaemonSet" => "apps/v1",
+        "Job" | "CronJob" => "batch/v1",
+        "ValidatingWebhookConfiguration" => "admissionregistration.k8s.io/v1",
+        "ServiceMonitor" | "PodMonitor" => "monitoring.coreos.com/v1",
+        "CiliumNetworkPolicy" => "cilium.io/v2",
+        _ => "v1",
     }
 }
 

@@ -142,7 +142,12 @@ impl<'a> Builder<'a> {
             }
             Content::Workload(workload) => self.add_workload(object, workload, known),
             Content::Policy(policy) => self.add_policy(object, policy),
-            Content::Tests(_) | Content::Known => {}
+            Content::Service(_)
+            | Content::Ingress(_)
+            | Content::Webhooks(_)
+            | Content::Monitor(_)
+            | Content::Tests(_)
+            | Content::Known => {}
         }
     }
 

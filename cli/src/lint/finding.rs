@@ -92,6 +92,23 @@ impl Finding {
         }
     }
 
+    /// What `rule` says about an object as a whole.
+    #[must_use]
+    pub fn of_object(rule: &Rule, object: &ObjectRef, place: &Place, message: String) -> Self {
+        Self {
+            code: rule.code,
+            name: rule.name,
+            severity: rule.severity,
+            certainty: rule.certainty,
+            object: object.clone(),
+            path: FieldPath::root(),
+            place: place.clone(),
+            message,
+            fix: None,
+            related: Vec::new(),
+        }
+    }
+
     /// With the smallest change that mends it.
     #[must_use]
     pub fn with_fix(mut self, fix: impl Into<String>) -> Self {
@@ -103,6 +120,13 @@ impl Finding {
     #[must_use]
     pub fn with_related(mut self, place: Place, label: impl Into<String>) -> Self {
         self.related.push((place, label.into()));
+        self
+    }
+
+    /// At the key of its field in place of the field's value.
+    #[must_use]
+    pub fn at_key(mut self, policy: &LintPolicy<'_>) -> Self {
+        self.place = policy.policy.fields.place(&self.path, Part::Key);
         self
     }
 
@@ -131,6 +155,11 @@ impl Findings {
     /// Adds a finding.
     pub fn add(&mut self, finding: Finding) {
         self.list.push(finding);
+    }
+
+    /// Adds several.
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.list.extend(findings);
     }
 
     /// Adds what lowering said about a policy, at the field that it named.

@@ -8,9 +8,12 @@ use policy_core::problem::{Problem, ProblemKind, Segment};
 use policy_core::{Direction, FieldPath, Policy, Selector, lower};
 use rayon::prelude::*;
 
+use super::reach::Reach;
+use super::redundancy::{Neighbours, Redundant, neighbours};
+use super::services::Services;
 use super::world::World;
 use super::written::WrittenRule;
-use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject};
+use crate::manifest::{Content, ForeignPolicy, Manifests, Object, Part, Place, PolicyObject};
 
 /// The input of a lint run.
 pub struct Input<'a> {
@@ -18,8 +21,16 @@ pub struct Input<'a> {
     pub objects: &'a [Object],
     /// The policies among them, in the same order.
     pub policies: Vec<LintPolicy<'a>>,
+    /// Policies of other kinds, which are not read.
+    pub foreign: &'a [ForeignPolicy],
     /// The pods and namespaces that they make up.
-    pub world: World,
+    pub world: &'a World,
+    /// Who may reach whom by the policies.
+    pub reach: Reach<'a>,
+    /// The Services.
+    pub services: Services<'a>,
+    /// The policies of each namespace, and what of them is redundant.
+    pub(super) neighbours: Vec<(Neighbours, Redundant)>,
     /// Whether they are only a part of the cluster.
     pub is_open_world: bool,
 }
@@ -37,18 +48,26 @@ pub struct LintPolicy<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Lowers the policies among the objects.
+    /// Lowers the policies among the objects. `world` is that of the same manifests.
     #[must_use]
-    pub fn new(manifests: &'a Manifests, is_open_world: bool) -> Self {
-        let policies = || {
-            let objects = manifests.objects.par_iter();
-            objects.filter_map(LintPolicy::new).collect()
-        };
-        let (policies, world) = rayon::join(policies, || World::new(manifests));
+    pub fn new(manifests: &'a Manifests, world: &'a World, is_open_world: bool) -> Self {
+        let objects = manifests.objects.par_iter();
+        let policies: Vec<_> = objects.filter_map(LintPolicy::new).collect();
+        let reach = Reach::new(world, &policies);
+        let neighbours = neighbours(&policies).into_par_iter();
+        let neighbours = neighbours.map(|neighbours| {
+            let redundant = neighbours.redundant(&policies);
+            (neighbours, redundant)
+        });
+        let neighbours = neighbours.collect();
         Self {
             objects: &manifests.objects,
+            foreign: &manifests.foreign,
+            services: Services::new(&manifests.objects, &reach),
             policies,
             world,
+            reach,
+            neighbours,
             is_open_world,
         }
     }
@@ -93,6 +112,11 @@ impl<'a> LintPolicy<'a> {
             meaning,
             problems: told_once(problems),
         })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.meaning.id.name
     }
 
     /// `spec`, if it is there.
@@ -151,6 +175,12 @@ impl<'a> LintPolicy<'a> {
                 WrittenRule::new(direction, index, peers, ports, meanings.get(index))
             })
             .collect()
+    }
+
+    /// A rule by its direction and its position in the list, if it was understood.
+    pub fn rule(&self, direction: Direction, index: usize) -> Option<WrittenRule<'_>> {
+        let mut rules = self.rules_of(direction).into_iter();
+        rules.find(|rule| rule.index == index)
     }
 
     /// Every selector of the policy that was understood, with its place.

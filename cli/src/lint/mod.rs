@@ -2,11 +2,16 @@
 //!
 //! Each rule is one file in `rules`, whose doc comment is the user's page; [`RULES`] is the one table of codes.
 
+mod dns;
 mod finding;
 mod ignores;
 mod input;
 mod meaning;
+mod reach;
+mod redundancy;
+mod region;
 mod rules;
+mod services;
 mod world;
 mod written;
 
@@ -14,7 +19,9 @@ use std::collections::BTreeSet;
 
 pub use finding::{Certainty, Finding, Findings, Severity};
 pub use input::{Input, LintPolicy};
+pub use reach::{Class, ClassId, Grant, Reach};
 pub use rules::RULES;
+pub use services::{Service, ServicePort, Services};
 pub use world::World;
 pub use written::WrittenRule;
 
@@ -96,7 +103,8 @@ pub fn unknown_codes<'c>(codes: impl IntoIterator<Item = &'c String>) -> Vec<&'c
 
 /// Runs the selected rules. Findings come sorted by file, place and code; what the input says to ignore is left out.
 pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
-    let input = Input::new(manifests, selection.is_open_world);
+    let world = World::new(manifests);
+    let input = Input::new(manifests, &world, selection.is_open_world);
     let rules: Vec<&Rule> = RULES.iter().filter(|rule| selection.takes(rule)).collect();
     let ran: BTreeSet<&str> = rules.iter().map(|rule| rule.code).collect();
     let parts = rules.into_par_iter().map(|rule| {

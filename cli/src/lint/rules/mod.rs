@@ -16,8 +16,12 @@ macro_rules! rule {
 
 mod allow_all;
 mod block_beside_selector;
+mod conjunction_matches_no_pod;
+mod cut_off;
 mod defined_twice;
 mod deny_all;
+mod dns_missing;
+mod dns_one_protocol;
 mod duplicate_entry;
 mod duplicate_key;
 mod egress_rules_without_type;
@@ -31,7 +35,9 @@ mod every_namespace;
 mod everyone_by_address;
 mod except_is_no_deny;
 mod except_outside_cidr;
+mod half_open;
 mod host_bits;
+mod host_network_peer;
 mod ingress_rules_without_type;
 mod invalid_cidr;
 mod invalid_name;
@@ -42,37 +48,53 @@ mod label_in_other_namespace;
 mod label_value_not_a_string;
 mod legacy_cidr;
 mod matches_no_namespace;
+mod members_apart;
 mod metadata_service;
 mod mistyped;
+mod moot_default_deny;
 mod name_against_meaning;
 mod named_port_absent;
+mod named_port_differs;
 mod named_port_protocol;
 mod named_port_to_block;
 mod namespace_by_name;
 mod namespace_missing;
+mod near_miss_label;
 mod negative_namespace_selector;
+mod no_default_deny;
+mod no_policy;
+mod not_isolated;
 mod one_family_only;
 mod peer_matches_no_pod;
 mod policy_types_omitted;
 mod port_without_protocol;
 mod protocol_without_port;
+mod redundant_policy;
+mod redundant_rule;
 mod redundant_selector;
 mod removed_api_version;
+mod selects_host_network;
 mod selects_no_pod;
 mod sensitive_port;
+mod service_port;
 mod special_address;
 mod split_peer;
 mod split_rule;
 mod subsumed_rule;
+mod undeclared_port;
 mod unknown_field;
 mod unknown_protocol;
+mod unreachable_service;
 mod unsatisfiable_selector;
 mod useless_except;
 mod useless_ignore;
+mod vacuous_policies;
 mod whole_namespace;
 mod wide_port_range;
+mod widened_rule;
 mod written_block;
 mod wrong_direction;
+mod wrong_namespace;
 mod zero_prefix;
 
 use super::Rule;
@@ -133,9 +155,31 @@ pub const RULES: &[Rule] = &[
     selects_no_pod::RULE,
     peer_matches_no_pod::RULE,
     matches_no_namespace::RULE,
+    conjunction_matches_no_pod::RULE,
+    near_miss_label::RULE,
     namespace_by_name::RULE,
     named_port_absent::RULE,
     named_port_protocol::RULE,
+    named_port_differs::RULE,
+    undeclared_port::RULE,
+    service_port::RULE,
+    unreachable_service::RULE,
+    dns_missing::RULE,
+    dns_one_protocol::RULE,
+    selects_host_network::RULE,
+    host_network_peer::RULE,
+    half_open::RULE,
+    cut_off::RULE,
+    not_isolated::RULE,
+    no_default_deny::RULE,
+    no_policy::RULE,
+    redundant_policy::RULE,
+    redundant_rule::RULE,
+    vacuous_policies::RULE,
+    moot_default_deny::RULE,
+    widened_rule::RULE,
+    wrong_namespace::RULE,
+    members_apart::RULE,
     useless_ignore::RULE,
 ];
 
