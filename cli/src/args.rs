@@ -121,6 +121,22 @@ pub struct Lint {
     /// Print information as well; JSON and SARIF always hold it.
     #[arg(long)]
     pub show_info: bool,
+    /// Make the safe fixes: those after which the policy means the same, or what is plainly written. Comments and layout
+    /// stay.
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix or --diff: make those too that are guesses at what was meant.
+    #[arg(long)]
+    pub unsafe_fixes: bool,
+    /// Change nothing, print what --fix would change, and exit with 1 if it is anything.
+    #[arg(long)]
+    pub diff: bool,
+    /// Leave out what a report holds that was written with --format json.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Leave out what the same paths had in a revision of the git repository.
+    #[arg(long, value_name = "REV")]
+    pub new_from: Option<String>,
     /// Exit with 0 even when there are findings.
     #[arg(long)]
     pub exit_zero: bool,

@@ -5,6 +5,8 @@ pub mod commands;
 pub mod connectivity;
 pub mod demo;
 pub mod explain;
+pub mod fix;
+pub mod git;
 pub mod inventory;
 pub mod lint;
 pub mod manifest;

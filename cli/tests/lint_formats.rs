@@ -266,7 +266,7 @@ fn information_is_printed_on_demand_and_costs_no_exit_code() {
     assert!(
         String::from_utf8(shown.stdout)
             .unwrap()
-            .starts_with("info[NP112]")
+            .contains("info[NP112]")
     );
     let json = nopal(&folder, &["lint", "a b", "--format", "json"]);
     assert!(String::from_utf8(json.stdout).unwrap().contains("NP112"));

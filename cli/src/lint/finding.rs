@@ -2,7 +2,7 @@
 
 use policy_core::problem::{FieldPath, ObjectRef, Problem, ProblemKind};
 
-use super::{LintPolicy, Rule};
+use super::{LintPolicy, Repair, Rule};
 use crate::manifest::{Part, Place};
 
 /// How bad a finding is.
@@ -68,6 +68,8 @@ pub struct Finding {
     pub message: String,
     /// The smallest change that mends it.
     pub fix: Option<String>,
+    /// The changes of the text that make it so, where nopal can make them.
+    pub repair: Option<Repair>,
     /// Where it is.
     pub place: Place,
     /// The other places that cause it, and what stands there.
@@ -88,6 +90,7 @@ impl Finding {
             path,
             message,
             fix: None,
+            repair: None,
             related: Vec::new(),
         }
     }
@@ -105,6 +108,7 @@ impl Finding {
             place: place.clone(),
             message,
             fix: None,
+            repair: None,
             related: Vec::new(),
         }
     }
@@ -113,6 +117,13 @@ impl Finding {
     #[must_use]
     pub fn with_fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
+        self
+    }
+
+    /// With the changes of the text that mend it.
+    #[must_use]
+    pub fn with_repair(mut self, repair: Option<Repair>) -> Self {
+        self.repair = repair;
         self
     }
 
@@ -162,14 +173,14 @@ impl Findings {
         self.list.extend(findings);
     }
 
-    /// Adds what lowering said about a policy, at the field that it named.
+    /// Adds what lowering said about a policy, at the field that it named; gives the finding.
     pub fn add_problem(
         &mut self,
         rule: &Rule,
         policy: &LintPolicy<'_>,
         problem: &Problem,
         fix: Option<String>,
-    ) {
+    ) -> &mut Finding {
         let part = match problem.kind {
             ProblemKind::UnknownField { .. } | ProblemKind::InvalidLabelKey { .. } => Part::Key,
             _ => Part::Value,
@@ -178,7 +189,8 @@ impl Findings {
         let mut finding = Finding::new(rule, policy, problem.path.clone(), message);
         finding.place = policy.policy.fields.place(&problem.path, part);
         finding.fix = fix;
-        self.add(finding);
+        self.list.push(finding);
+        self.list.last_mut().expect("it was just added")
     }
 
     /// These findings and then the others.

@@ -119,6 +119,11 @@ impl<'a> LintPolicy<'a> {
         &self.meaning.id.name
     }
 
+    /// Where its name stands.
+    pub fn name_place(&self) -> Place {
+        self.place(&FieldPath::root().field("metadata").field("name"))
+    }
+
     /// `spec`, if it is there.
     pub fn spec(&self) -> Option<&NetworkPolicySpec> {
         self.policy.object.spec.as_ref()

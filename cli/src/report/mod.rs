@@ -6,7 +6,7 @@ pub mod demo;
 mod demo_matrix;
 pub mod explanation;
 pub mod findings;
-mod fingerprint;
+pub(crate) mod fingerprint;
 pub mod matrix;
 pub mod rules;
 pub mod ruleset;

@@ -7,7 +7,8 @@ use policy_core::{Direction, FlowPort, Protocol};
 
 use crate::lint::meaning::numbered;
 use crate::lint::{
-    Certainty, ClassId, Finding, Findings, Input, LintPolicy, Rule, Service, Severity, WrittenRule,
+    Certainty, ClassId, Finding, Findings, Input, LintPolicy, Repair, Rule, Service, Severity,
+    WrittenRule,
 };
 
 rule! {
@@ -183,14 +184,12 @@ fn confused(
     let message = format!(
         "{number} is the port of {reference}, which leads to port {target} of its pods: policies see port {target}, and this rule does not allow it"
     );
+    let path = rule.port_path(position).field("port");
+    let repair = Repair::scalar(&policy.place(&path), &target.to_string()).unsafely();
     Some(
-        Finding::new(
-            &RULE,
-            policy,
-            rule.port_path(position).field("port"),
-            message,
-        )
-        .with_fix(format!("write port: {target}"))
-        .with_related(service.object.place.clone(), "the Service"),
+        Finding::new(&RULE, policy, path, message)
+            .with_repair(Some(repair))
+            .with_fix(format!("write port: {target}"))
+            .with_related(service.object.place.clone(), "the Service"),
     )
 }
