@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use policy_core::FlowPort;
 
-use crate::lint::Certainty;
+use crate::lint::{Certainty, Profile};
 use crate::port;
 use crate::report::{Color, findings, matrix, ruleset};
 
@@ -118,6 +118,9 @@ pub struct Lint {
     /// The input is only a part of the cluster: what holds for a whole cluster alone becomes information.
     #[arg(long)]
     pub open_world: bool,
+    /// The network plugin that enforces the policies: judge by its ways too.
+    #[arg(long, value_enum, value_name = "PLUGIN")]
+    pub profile: Option<Profile>,
     /// Print information as well; JSON and SARIF always hold it.
     #[arg(long)]
     pub show_info: bool,

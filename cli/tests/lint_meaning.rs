@@ -305,7 +305,10 @@ fn selectors_are_compared_with_the_pods_that_are_there() {
     let finished = pod("shop", "api") + "status: {phase: Succeeded}\n";
     assert_eq!(complaints(&(closed.clone() + &finished)), []);
     let workload = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: shop, labels: {app: api}}\nspec: {template: {metadata: {labels: {app: API}}}}\n";
-    assert_eq!(complaints(&(closed + workload)), [("NP201", "warning")]);
+    assert_eq!(
+        complaints(&(closed + workload)),
+        [("NP201", "warning"), ("NP205", "warning")]
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use nopal::lint::{RULES, Rule, Selection, lint};
+use nopal::lint::{Profile, RULES, Rule, Selection, lint};
 use nopal::manifest::{Source, read_source};
 use nopal::report::rules::markdown;
 
@@ -92,6 +92,13 @@ fn found(rule: &Rule, text: &str) -> BTreeSet<String> {
         &manifests,
         &Selection {
             select: vec![rule.code.to_owned()],
+            ..Selection::default()
+        },
+    ));
+    findings.extend(lint(
+        &manifests,
+        &Selection {
+            profile: Some(Profile::Cilium),
             ..Selection::default()
         },
     ));

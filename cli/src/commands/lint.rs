@@ -16,6 +16,7 @@ pub(super) fn run(arguments: &Arguments, options: &Lint) -> Outcome {
         select: options.select.clone(),
         ignore: options.ignore.clone(),
         is_open_world: options.open_world,
+        profile: options.profile,
     };
     let mut manifests = load::read(arguments, &options.input);
     let mut findings = match told(&manifests, options, &selection) {

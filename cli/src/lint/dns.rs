@@ -1,6 +1,7 @@
 //! Whether pods that may not open just any connection may still ask for names.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::{Namespaces, Peer, Peers, Ports};
@@ -104,13 +105,13 @@ fn goes_to_pods(rule: &WrittenRule<'_>) -> bool {
     }
 }
 
-fn first_allowing(input: &Input<'_>, class: ClassId) -> Option<usize> {
+pub(super) fn first_allowing(input: &Input<'_>, class: ClassId) -> Option<usize> {
     let isolating = input.reach.isolating(class, Direction::Egress).iter();
     let mut allowing = isolating.map(|&policy| policy as usize);
     allowing.find(|&policy| !input.reach.grants(policy, Direction::Egress).is_empty())
 }
 
-fn asks_the_cluster(input: &Input<'_>, class: ClassId) -> bool {
+pub(super) fn asks_the_cluster(input: &Input<'_>, class: ClassId) -> bool {
     let pods = &input.reach.class(class).pods;
     !is_server(input.reach.class(class))
         && pods.iter().any(|pod| input.world.uses_cluster_dns(&pod.id))
@@ -218,9 +219,18 @@ fn reaches_addresses(rule: &WrittenRule<'_>) -> bool {
     }
 }
 
-fn allows_asking(rule: &WrittenRule<'_>, protocol: Protocol) -> bool {
+pub(super) fn allows_asking(rule: &WrittenRule<'_>, protocol: Protocol) -> bool {
     let numbers = numbered(rule.ports);
     let mut usual = USUAL_PORTS.into_iter();
     usual.any(|port| numbers.contains(FlowPort::Port(protocol, port)))
         || named(rule.ports).any(|(of, name)| of == protocol && name.starts_with("dns"))
+}
+
+/// Where a node-local DNS cache usually listens.
+pub(super) const NODE_CACHE: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
+
+/// Whether the input holds a node-local DNS cache.
+pub(super) fn uses_node_cache(input: &Input<'_>) -> bool {
+    let mut pods = input.world.host_pods();
+    pods.any(|pod| pod.labels.value("k8s-app") == Some("node-local-dns"))
 }

@@ -34,6 +34,8 @@ pub enum Certainty {
     Proven,
     /// It is true if the input is the whole cluster.
     ClosedWorld,
+    /// It is true of the network plugin that `--profile` names.
+    Profile,
     /// It is a guess at what was meant.
     Heuristic,
 }
@@ -44,6 +46,7 @@ impl Certainty {
         match self {
             Self::Proven => "proven",
             Self::ClosedWorld => "closed-world",
+            Self::Profile => "profile",
             Self::Heuristic => "heuristic",
         }
     }

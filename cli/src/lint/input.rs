@@ -8,6 +8,8 @@ use policy_core::problem::{Problem, ProblemKind, Segment};
 use policy_core::{Direction, FieldPath, Policy, Selector, lower};
 use rayon::prelude::*;
 
+use super::Selection;
+use super::profile::Profile;
 use super::reach::Reach;
 use super::redundancy::{Neighbours, Redundant, neighbours};
 use super::services::Services;
@@ -31,6 +33,8 @@ pub struct Input<'a> {
     pub services: Services<'a>,
     /// The policies of each namespace, and what of them is redundant.
     pub(super) neighbours: Vec<(Neighbours, Redundant)>,
+    /// The network plugin.
+    pub profile: Option<Profile>,
     /// Whether they are only a part of the cluster.
     pub is_open_world: bool,
 }
@@ -50,7 +54,7 @@ pub struct LintPolicy<'a> {
 impl<'a> Input<'a> {
     /// Lowers the policies among the objects. `world` is that of the same manifests.
     #[must_use]
-    pub fn new(manifests: &'a Manifests, world: &'a World, is_open_world: bool) -> Self {
+    pub fn new(manifests: &'a Manifests, world: &'a World, selection: &Selection) -> Self {
         let objects = manifests.objects.par_iter();
         let policies: Vec<_> = objects.filter_map(LintPolicy::new).collect();
         let reach = Reach::new(world, &policies);
@@ -68,7 +72,8 @@ impl<'a> Input<'a> {
             world,
             reach,
             neighbours,
-            is_open_world,
+            profile: selection.profile,
+            is_open_world: selection.is_open_world,
         }
     }
 

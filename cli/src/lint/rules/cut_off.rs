@@ -83,11 +83,15 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     }
 }
 
-pub(super) fn is_cut_off(input: &Input<'_>, class: ClassId) -> bool {
-    Direction::ALL.into_iter().all(|direction| {
-        let mut given = input.reach.given(class, direction);
-        input.reach.is_isolated(class, direction) && !given.any(is_something)
-    })
+fn is_cut_off(input: &Input<'_>, class: ClassId) -> bool {
+    let mut directions = Direction::ALL.into_iter();
+    directions.all(|direction| gives_nothing(input, class, direction))
+}
+
+/// Whether a class is isolated in `direction`, and nothing is allowed to it.
+pub(super) fn gives_nothing(input: &Input<'_>, class: ClassId, direction: Direction) -> bool {
+    let mut given = input.reach.given(class, direction);
+    input.reach.is_isolated(class, direction) && !given.any(is_something)
 }
 
 fn is_something(grant: &Grant) -> bool {

@@ -85,10 +85,12 @@ const CONTROLLERS: [&str; 10] = [
 
 /// Whether pods of a class are an ingress controller's, by the usual labels.
 pub(super) fn is_controller(class: &Class<'_>) -> bool {
-    ["app.kubernetes.io/name", "app", "k8s-app", "name"].iter().any(|key| {
-        let value = class.labels.value(key);
-        value.is_some_and(|value| CONTROLLERS.contains(&value))
-    })
+    ["app.kubernetes.io/name", "app", "k8s-app", "name"]
+        .iter()
+        .any(|key| {
+            let value = class.labels.value(key);
+            value.is_some_and(|value| CONTROLLERS.contains(&value))
+        })
 }
 
 /// The ingress controllers of the input.

@@ -16,7 +16,9 @@ macro_rules! rule {
 
 mod allow_all;
 mod block_beside_selector;
+mod block_of_pods;
 mod conjunction_matches_no_pod;
+mod controller_not_selected;
 mod cut_off;
 mod defined_twice;
 mod deny_all;
@@ -35,15 +37,19 @@ mod every_namespace;
 mod everyone_by_address;
 mod except_is_no_deny;
 mod except_outside_cidr;
+mod foreign_policy;
 mod half_open;
+mod hidden_client;
 mod host_bits;
 mod host_network_peer;
+mod ingress_backend_blocked;
 mod ingress_rules_without_type;
 mod invalid_cidr;
 mod invalid_name;
 mod invalid_policy_type;
 mod invalid_port;
 mod invalid_selector;
+mod job_forgotten;
 mod label_in_other_namespace;
 mod label_value_not_a_string;
 mod legacy_cidr;
@@ -51,6 +57,7 @@ mod matches_no_namespace;
 mod members_apart;
 mod metadata_service;
 mod mistyped;
+mod monitor_blocked;
 mod moot_default_deny;
 mod name_against_meaning;
 mod named_port_absent;
@@ -63,9 +70,12 @@ mod near_miss_label;
 mod negative_namespace_selector;
 mod no_default_deny;
 mod no_policy;
+mod node_dns_cache;
 mod not_isolated;
 mod one_family_only;
 mod peer_matches_no_pod;
+mod plugin_support;
+mod plugin_without_policies;
 mod policy_types_omitted;
 mod port_without_protocol;
 mod protocol_without_port;
@@ -76,19 +86,23 @@ mod removed_api_version;
 mod selects_host_network;
 mod selects_no_pod;
 mod sensitive_port;
+mod service_address;
 mod service_port;
 mod special_address;
 mod split_peer;
 mod split_rule;
 mod subsumed_rule;
+mod trusted_label;
 mod undeclared_port;
 mod unknown_field;
 mod unknown_protocol;
+mod unlike_replicas;
 mod unreachable_service;
 mod unsatisfiable_selector;
 mod useless_except;
 mod useless_ignore;
 mod vacuous_policies;
+mod webhook_blocked;
 mod whole_namespace;
 mod wide_port_range;
 mod widened_rule;
@@ -140,6 +154,8 @@ pub const RULES: &[Rule] = &[
     everyone_by_address::RULE,
     one_family_only::RULE,
     except_is_no_deny::RULE,
+    block_of_pods::RULE,
+    service_address::RULE,
     special_address::RULE,
     metadata_service::RULE,
     named_port_to_block::RULE,
@@ -150,6 +166,7 @@ pub const RULES: &[Rule] = &[
     deny_all::RULE,
     name_against_meaning::RULE,
     namespace_missing::RULE,
+    plugin_support::RULE,
     whole_namespace::RULE,
     redundant_selector::RULE,
     selects_no_pod::RULE,
@@ -164,8 +181,12 @@ pub const RULES: &[Rule] = &[
     undeclared_port::RULE,
     service_port::RULE,
     unreachable_service::RULE,
+    ingress_backend_blocked::RULE,
+    webhook_blocked::RULE,
+    monitor_blocked::RULE,
     dns_missing::RULE,
     dns_one_protocol::RULE,
+    node_dns_cache::RULE,
     selects_host_network::RULE,
     host_network_peer::RULE,
     half_open::RULE,
@@ -178,8 +199,15 @@ pub const RULES: &[Rule] = &[
     vacuous_policies::RULE,
     moot_default_deny::RULE,
     widened_rule::RULE,
+    unlike_replicas::RULE,
+    job_forgotten::RULE,
+    hidden_client::RULE,
+    trusted_label::RULE,
     wrong_namespace::RULE,
     members_apart::RULE,
+    controller_not_selected::RULE,
+    plugin_without_policies::RULE,
+    foreign_policy::RULE,
     useless_ignore::RULE,
 ];
 

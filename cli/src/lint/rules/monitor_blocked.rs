@@ -125,7 +125,11 @@ fn targets(input: &Input<'_>, monitor: &Monitor) -> Vec<(ClassId, PortSet)> {
         }
         return found;
     }
-    for service in input.services.iter().filter(|service| is_watched(service.namespace)) {
+    for service in input
+        .services
+        .iter()
+        .filter(|service| is_watched(service.namespace))
+    {
         let labels = service.written.metadata.labels.iter().flatten().collect();
         if !selector.matches(&labels) {
             continue;
@@ -134,9 +138,9 @@ fn targets(input: &Input<'_>, monitor: &Monitor) -> Vec<(ClassId, PortSet)> {
             let destination = input.reach.class(class);
             let mut ports = pod_ports(monitor, destination);
             for port in &service.ports {
-                let is_read = monitor.ports.iter().any(|wanted| {
-                    matches!(wanted, IntOrString::String(name) if port.name == Some(name))
-                });
+                let is_read = monitor.ports.iter().any(
+                    |wanted| matches!(wanted, IntOrString::String(name) if port.name == Some(name)),
+                );
                 if is_read {
                     let numbers = port.targets(destination).into_iter();
                     let numbers = numbers.map(|number| (port.protocol, number, number));
@@ -150,11 +154,16 @@ fn targets(input: &Input<'_>, monitor: &Monitor) -> Vec<(ClassId, PortSet)> {
 }
 
 fn selector(monitor: &Monitor) -> Option<Selector> {
-    let is_plain = monitor.selector.match_expressions.iter().flatten().next().is_none();
+    let is_plain = monitor
+        .selector
+        .match_expressions
+        .iter()
+        .flatten()
+        .next()
+        .is_none();
     let labels = monitor.selector.match_labels.iter().flatten();
-    let demands = labels.map(|(key, value)| {
-        (key, policy_core::selector::Constraint::one_of([value]))
-    });
+    let demands =
+        labels.map(|(key, value)| (key, policy_core::selector::Constraint::one_of([value])));
     is_plain.then(|| demands.collect())
 }
 
@@ -180,9 +189,7 @@ fn is_blocked(input: &Input<'_>, class: ClassId, ports: &PortSet, scrapers: &[Cl
     let destination = input.reach.class(class);
     let opening = opens_beyond_the_namespace(input, class, |grant| {
         let mut numbers = ports.ports(Protocol::Tcp).ranges().iter();
-        numbers.any(|(number, _)| {
-            grant.gives(destination, FlowPort::Port(Protocol::Tcp, *number))
-        })
+        numbers.any(|(number, _)| grant.gives(destination, FlowPort::Port(Protocol::Tcp, *number)))
     });
     !scrapers.iter().any(lets_in) && !opening.is_open(!scrapers.is_empty())
 }
