@@ -96,6 +96,10 @@ pub struct InputArguments {
 
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Lint {
     /// What to read.
     #[command(flatten)]

@@ -207,7 +207,7 @@ fn may_be_another(policy: &LintPolicy<'_>, selector: &Selector) -> bool {
     let named = constraints.find(|(key, _)| *key == NAMESPACE_NAME_LABEL);
     own == "kube-system"
         || named.is_none_or(|(_, constraint)| match &constraint.values {
-            Values::Only(names) => names.iter().any(|name| **name != *own),
+            Values::Only(values) => values.iter().any(|value| **value != *own),
             Values::Except(_) => true,
         })
 }

@@ -192,8 +192,9 @@ impl Findings {
         let mut finding = Finding::new(rule, policy, problem.path.clone(), message);
         finding.place = policy.policy.fields.place(&problem.path, part);
         finding.fix = fix;
+        let added = self.list.len();
         self.list.push(finding);
-        self.list.last_mut().expect("it was just added")
+        &mut self.list[added]
     }
 
     /// These findings and then the others.

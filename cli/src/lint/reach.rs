@@ -91,7 +91,7 @@ impl<'w> Reach<'w> {
         for (index, policy) in policies.iter().enumerate() {
             last.insert(&policy.meaning.id, index);
         }
-        let resolved: Vec<Resolved> = policies
+        let meanings: Vec<Resolved> = policies
             .par_iter()
             .enumerate()
             .map(|(index, policy)| {
@@ -111,7 +111,7 @@ impl<'w> Reach<'w> {
             subjects: Vec::new(),
             classes,
         };
-        for ((index, policy), resolved) in (0..).zip(policies).zip(resolved) {
+        for ((index, policy), resolved) in (0..).zip(policies).zip(meanings) {
             for direction in Direction::ALL {
                 if policy.meaning.isolates(direction) {
                     for &class in &resolved.subjects {

@@ -140,11 +140,13 @@ fn whom(own: &str, peers: &Peers) -> Vec<Whom> {
 }
 
 fn touches(giver: &Giver, piece: &Region) -> bool {
-    let gives = match &piece.what {
+    let shares_ports = match &piece.what {
         What::Numbers(numbers) => !giver.numbers.intersection(numbers).is_empty(),
         What::Name(protocol, name) => gives_name(giver, *protocol, name),
     };
-    gives && meet(&giver.whom, &piece.whom) && !are_disjoint(&giver.subjects, &piece.subjects)
+    shares_ports
+        && meet(&giver.whom, &piece.whom)
+        && !are_disjoint(&giver.subjects, &piece.subjects)
 }
 
 fn gives_name(giver: &Giver, protocol: Protocol, name: &str) -> bool {

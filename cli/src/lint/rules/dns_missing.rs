@@ -35,7 +35,7 @@ rule! {
     ///
     /// ## No finding
     /// A policy that allows no egress at all; pods with `dnsPolicy: None` or `Default`. Where the input holds pods with the
-    /// usual labels of CoreDNS, or with a UDP port named `dns`, these are the name servers; otherwise every rule for port 53
+    /// usual labels of `CoreDNS`, or with a UDP port named `dns`, these are the name servers; otherwise every rule for port 53
     /// (or 5353) that reaches beyond the own namespace is taken for one.
     pub(super) const RULE: Rule = Rule {
         code: "NP216",

@@ -109,7 +109,7 @@ pub(super) fn named_ports<'a>(input: &'a Input<'_>) -> Vec<NamedPort<'a>> {
         if !ports.iter().any(|port| matches!(port, PortSpec::Named(..))) {
             continue;
         }
-        let destinations = destinations(&input.world, policy, &rule);
+        let destinations = destinations(input.world, policy, &rule);
         if destinations.is_empty() {
             continue;
         }

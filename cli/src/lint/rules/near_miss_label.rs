@@ -100,15 +100,14 @@ fn near_miss<'w>(
         let (wanted, held) = miss;
         Some(format!("pod {} has {held}, not {wanted}", pod.id))
     });
-    let (message, fix) = match near {
-        Some(message) => (message, "write the label as the pods have it".to_owned()),
-        None => {
-            let workload = labelled_itself(input, &namespaces, selector)?;
-            (
-                format!("{workload} has {selector} on itself, but its pods do not"),
-                "put the labels into spec.template.metadata.labels too".to_owned(),
-            )
-        }
+    let (message, fix) = if let Some(message) = near {
+        (message, "write the label as the pods have it")
+    } else {
+        let workload = labelled_itself(input, &namespaces, selector)?;
+        (
+            format!("{workload} has {selector} on itself, but its pods do not"),
+            "put the labels into spec.template.metadata.labels too",
+        )
     };
     Some(Finding::new(&RULE, policy, path.clone(), message).with_fix(fix))
 }

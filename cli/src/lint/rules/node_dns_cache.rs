@@ -17,7 +17,7 @@ rule! {
     /// holds such a cache.
     ///
     /// ## Why it matters
-    /// With the cache, pods ask an address of their node and not the pods of CoreDNS. No selector matches that address.
+    /// With the cache, pods ask an address of their node and not the pods of `CoreDNS`. No selector matches that address.
     ///
     /// ## Example
     /// ```yaml
