@@ -55,15 +55,27 @@ impl<'a> Input<'a> {
     /// Lowers the policies among the objects. `world` is that of the same manifests.
     #[must_use]
     pub fn new(manifests: &'a Manifests, world: &'a World, selection: &Selection) -> Self {
-        let objects = manifests.objects.par_iter();
-        let policies: Vec<_> = objects.filter_map(LintPolicy::new).collect();
-        let reach = Reach::new(world, &policies);
-        let neighbours = neighbours(&policies).into_par_iter();
-        let neighbours = neighbours.map(|neighbours| {
-            let redundant = neighbours.redundant(&policies);
-            (neighbours, redundant)
-        });
-        let neighbours = neighbours.collect();
+        Self::of_policies(manifests, policies(manifests), world, selection)
+    }
+
+    /// The same with policies that are lowered already.
+    pub(super) fn of_policies(
+        manifests: &'a Manifests,
+        policies: Vec<LintPolicy<'a>>,
+        world: &'a World,
+        selection: &Selection,
+    ) -> Self {
+        let (reach, neighbours) = rayon::join(
+            || Reach::new(world, &policies),
+            || {
+                let neighbours = neighbours(&policies).into_par_iter();
+                let judged = neighbours.map(|neighbours| {
+                    let redundant = neighbours.redundant(&policies);
+                    (neighbours, redundant)
+                });
+                judged.collect()
+            },
+        );
         Self {
             objects: &manifests.objects,
             foreign: &manifests.foreign,
@@ -102,6 +114,12 @@ impl<'a> Input<'a> {
             numbered.map(move |(index, peer)| (policy, rule, index, peer))
         })
     }
+}
+
+/// The policies among the objects, lowered.
+pub(super) fn policies(manifests: &Manifests) -> Vec<LintPolicy<'_>> {
+    let objects = manifests.objects.par_iter();
+    objects.filter_map(LintPolicy::new).collect()
 }
 
 impl<'a> LintPolicy<'a> {

@@ -109,8 +109,8 @@ pub fn unknown_codes<'c>(codes: impl IntoIterator<Item = &'c String>) -> Vec<&'c
 
 /// Runs the selected rules. Findings come sorted by file, place and code; what the input says to ignore is left out.
 pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
-    let world = World::new(manifests);
-    let input = Input::new(manifests, &world, selection);
+    let (world, policies) = rayon::join(|| World::new(manifests), || input::policies(manifests));
+    let input = Input::of_policies(manifests, policies, &world, selection);
     let rules: Vec<&Rule> = RULES.iter().filter(|rule| selection.takes(rule)).collect();
     let ran: BTreeSet<&str> = rules.iter().map(|rule| rule.code).collect();
     let parts = rules.into_par_iter().map(|rule| {
