@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nopal::lint::{Selection, lint};
+use nopal::lint::{Input, Selection, World, lint};
 use nopal::manifest::{Source, read_source};
 
 const PODS: usize = 5_413;
@@ -24,10 +24,16 @@ fn main() {
         let manifests = read_source(&Arc::new(Source::new(name.to_owned(), text)), "default");
         let read = start.elapsed();
         let start = Instant::now();
+        let world = World::new(&manifests);
+        let known = start.elapsed();
+        let input = Input::new(&manifests, &world, &Selection::default());
+        let prepared = start.elapsed() - known;
+        drop(input);
+        let start = Instant::now();
         let findings = lint(&manifests, &Selection::default());
         let linted = start.elapsed();
         println!(
-            "{name}: {} objects, {} MB, read {read:.0?}, lint {linted:.0?}, {} findings",
+            "{name}: {} objects, {} MB, read {read:.0?}, pods {known:.0?}, policies {prepared:.0?}, lint {linted:.2?}, {} findings",
             manifests.objects.len(),
             length >> 20,
             findings.len()

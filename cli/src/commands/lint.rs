@@ -115,6 +115,11 @@ fn write(fixed: &[Fixed]) -> Result<(), String> {
     }
     for fixed in fixed {
         let name = fixed.source.name();
+        if std::path::Path::new(name).is_dir() {
+            return Err(format!(
+                "{name} is rendered by a tool: what it is made of has to be fixed by hand"
+            ));
+        }
         std::fs::write(name, &fixed.text)
             .map_err(|error| format!("{name} cannot be written: {error}"))?;
     }

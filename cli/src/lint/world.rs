@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::Namespaces;
 use policy_core::{Labels, Pod, PodId, Selector};
 
-use crate::inventory::{Inventory, MadeUp};
+use crate::inventory::Inventory;
 use crate::manifest::{Content, Manifests, Object};
 
 /// What the input says of the cluster.
@@ -27,7 +28,7 @@ impl World {
     /// Takes the pods (and workload templates) and namespaces of the input.
     #[must_use]
     pub fn new(manifests: &Manifests) -> Self {
-        let cluster = Inventory::new(manifests, MadeUp::Nothing).cluster;
+        let cluster = Inventory::without_policies(manifests).cluster;
         let mut world = Self {
             namespaces: cluster.namespaces().clone(),
             without_cluster_dns: manifests
@@ -37,6 +38,15 @@ impl World {
                 .collect(),
             ..Self::default()
         };
+        // A namespace that policies alone mention exists too.
+        let objects = manifests.objects.iter();
+        let policies = objects.filter(|object| matches!(object.content, Content::Policy(_)));
+        for name in policies.filter_map(|policy| policy.reference.namespace.as_deref()) {
+            if !world.namespaces.contains_key(name) {
+                let labels = Labels::default().with(NAMESPACE_NAME_LABEL, name);
+                world.namespaces.insert(name.into(), labels);
+            }
+        }
         let nodes = cluster.nodes().values().flat_map(|node| &node.addresses);
         let pods = cluster.pods().values().flat_map(|pod| &pod.addresses);
         for address in nodes.chain(pods) {

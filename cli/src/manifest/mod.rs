@@ -11,6 +11,7 @@ mod files;
 mod kind;
 mod object;
 mod parse;
+mod rendered;
 mod scalar;
 mod schema;
 mod source;
