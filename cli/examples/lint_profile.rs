@@ -26,8 +26,9 @@ fn main() {
         let start = Instant::now();
         let world = World::new(&manifests);
         let known = start.elapsed();
+        let start = Instant::now();
         let input = Input::new(&manifests, &world, &Selection::default());
-        let prepared = start.elapsed() - known;
+        let prepared = start.elapsed();
         drop(input);
         let start = Instant::now();
         let findings = lint(&manifests, &Selection::default());
