@@ -8,7 +8,7 @@ use nft_backend::config::Log;
 use policy_core::FlowPort;
 
 use crate::demo::Wiring;
-use crate::lint::Certainty;
+use crate::lint::{Certainty, Profile};
 use crate::port;
 use crate::report::{Color, findings, matrix, ruleset};
 
@@ -106,6 +106,10 @@ pub struct InputArguments {
 
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Lint {
     /// What to read.
     #[command(flatten)]
@@ -128,9 +132,28 @@ pub struct Lint {
     /// The input is only a part of the cluster: what holds for a whole cluster alone becomes information.
     #[arg(long)]
     pub open_world: bool,
+    /// The network plugin that enforces the policies: judge by its ways too.
+    #[arg(long, value_enum, value_name = "PLUGIN")]
+    pub profile: Option<Profile>,
     /// Print information as well; JSON and SARIF always hold it.
     #[arg(long)]
     pub show_info: bool,
+    /// Make the safe fixes: those after which the policy means the same, or what is plainly written. Comments and layout
+    /// stay.
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix or --diff: make those too that are guesses at what was meant.
+    #[arg(long)]
+    pub unsafe_fixes: bool,
+    /// Change nothing, print what --fix would change, and exit with 1 if it is anything.
+    #[arg(long)]
+    pub diff: bool,
+    /// Leave out what a report holds that was written with --format json.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Leave out what the same paths had in a revision of the git repository.
+    #[arg(long, value_name = "REV")]
+    pub new_from: Option<String>,
     /// Exit with 0 even when there are findings.
     #[arg(long)]
     pub exit_zero: bool,

@@ -6,6 +6,8 @@ pub mod connectivity;
 pub mod demo;
 pub mod denials;
 pub mod explain;
+pub mod fix;
+pub mod git;
 pub mod inventory;
 pub mod lint;
 pub mod manifest;

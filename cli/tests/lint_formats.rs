@@ -266,7 +266,7 @@ fn information_is_printed_on_demand_and_costs_no_exit_code() {
     assert!(
         String::from_utf8(shown.stdout)
             .unwrap()
-            .starts_with("info[NP112]")
+            .contains("info[NP112]")
     );
     let json = nopal(&folder, &["lint", "a b", "--format", "json"]);
     assert!(String::from_utf8(json.stdout).unwrap().contains("NP112"));
@@ -366,7 +366,8 @@ warning[NP116]: 10.0.0.7/24 is all of 10.0.0.0/24, not 10.0.0.7 alone
                 "file": "a.yaml", "line": 7, "column": 23, "object": "NetworkPolicy default/a",
                 "path": "spec.ingress[0].from[0].ipBlock.cidr",
                 "message": "\"10.0.0.7/24\" is refused by today's API server and read as 10.0.0.0/24",
-                "fix": "write 10.0.0.0/24", "related": [],
+                "fix": "write 10.0.0.0/24", "fixable": "unsafe", "related": [],
+                "fingerprint": "5fa8e49e376bfda4:1",
             }],
         })
     );

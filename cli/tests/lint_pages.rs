@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use nopal::lint::{RULES, Rule, Selection, lint};
+use nopal::lint::{Profile, RULES, Rule, Selection, lint};
 use nopal::manifest::{Source, read_source};
 use nopal::report::rules::markdown;
 
@@ -42,14 +42,9 @@ fn manifest(piece: &str) -> String {
             format!("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n{piece}spec: {{}}\n")
         }
         "kind" => {
-            let documents = piece.split("---\n").map(|document| {
-                let version = if document.contains("kind: NetworkPolicy") {
-                    "networking.k8s.io/v1"
-                } else {
-                    "v1"
-                };
-                format!("---\napiVersion: {version}\n{document}")
-            });
+            let documents = piece
+                .split("---\n")
+                .map(|document| format!("---\napiVersion: {}\n{document}", api_version(document)));
             documents.collect()
         }
         "from" | "ports" => spec(&format!("ingress:\n- {}", indented(piece, 2).trim_start())),
@@ -67,6 +62,22 @@ fn manifest(piece: &str) -> String {
     }
 }
 
+/// The `apiVersion` that belongs to a document's `kind`.
+fn api_version(document: &str) -> &'static str {
+    let kind = document
+        .lines()
+        .find_map(|line| line.strip_prefix("kind: "));
+    match kind.unwrap_or_default() {
+        "NetworkPolicy" | "Ingress" => "networking.k8s.io/v1",
+        "Deployment" | "StatefulSet" | "DaemonSet" => "apps/v1",
+        "Job" | "CronJob" => "batch/v1",
+        "ValidatingWebhookConfiguration" => "admissionregistration.k8s.io/v1",
+        "ServiceMonitor" | "PodMonitor" => "monitoring.coreos.com/v1",
+        "CiliumNetworkPolicy" => "cilium.io/v2",
+        _ => "v1",
+    }
+}
+
 fn found(rule: &Rule, text: &str) -> BTreeSet<String> {
     let source = Arc::new(Source::new("page.yaml".to_owned(), text.to_owned()));
     let manifests = read_source(&source, "default");
@@ -81,6 +92,13 @@ fn found(rule: &Rule, text: &str) -> BTreeSet<String> {
         &manifests,
         &Selection {
             select: vec![rule.code.to_owned()],
+            ..Selection::default()
+        },
+    ));
+    findings.extend(lint(
+        &manifests,
+        &Selection {
+            profile: Some(Profile::Cilium),
             ..Selection::default()
         },
     ));

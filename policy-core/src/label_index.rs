@@ -6,20 +6,22 @@ use rustc_hash::FxHashMap;
 use std::ops::Range;
 
 /// Entries numbered from 0, findable by label. Every list of numbers is sorted.
-pub(crate) struct LabelIndex<'a> {
+#[derive(Debug)]
+pub struct LabelIndex<'a> {
     labels: Vec<&'a Labels>,
     by_key: FxHashMap<&'a str, Carriers<'a>>,
 }
 
 /// The entries that carry one key.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Carriers<'a> {
     all: Vec<u32>,
     by_value: FxHashMap<&'a str, Vec<u32>>,
 }
 
 impl<'a> LabelIndex<'a> {
-    pub(crate) fn new(entries: impl Iterator<Item = &'a Labels>) -> Self {
+    /// The index of these entries, in their order.
+    pub fn new(entries: impl Iterator<Item = &'a Labels>) -> Self {
         let mut index = Self {
             labels: Vec::new(),
             by_key: FxHashMap::default(),
@@ -36,7 +38,7 @@ impl<'a> LabelIndex<'a> {
     }
 
     /// The entries within `range` that `selector` matches, in ascending order.
-    pub(crate) fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
+    pub fn select(&self, selector: &Selector, range: Range<u32>) -> Vec<u32> {
         // Unless values are excluded, the lists hold just what their own constraint matches, so that a lone constraint
         // need not be tried again.
         let mut constraints = selector.constraints();

@@ -83,6 +83,30 @@ impl Selector {
             .map(|(key, constraint)| (key, constraint.clone()))
             .collect()
     }
+
+    /// What this selector matches and `other` does not, as satisfiable selectors that match nothing in common; none
+    /// where `other` matches all of it.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        // The n-th piece meets the first n - 1 constraints of `other` and fails the n-th.
+        let mut met = self.clone();
+        for (key, constraint) in other.constraints() {
+            let fails = Self::from_iter([(key, constraint.complement())]);
+            let piece = met.and(&fails);
+            if piece.is_satisfiable() {
+                pieces.push(piece);
+            }
+            met = met.and(&Self::from_iter([(key, constraint.clone())]));
+            if !met.is_satisfiable() {
+                break;
+            }
+        }
+        if !self.is_satisfiable() {
+            pieces.clear();
+        }
+        pieces
+    }
 }
 
 impl<K: AsRef<str>> FromIterator<(K, Constraint)> for Selector {
@@ -149,6 +173,17 @@ impl Constraint {
     /// leaves one.
     pub fn is_satisfiable(&self) -> bool {
         self.may_lack || !matches!(&self.values, Values::Only(values) if values.is_empty())
+    }
+
+    /// Admits what this constraint does not.
+    fn complement(&self) -> Self {
+        Self {
+            may_lack: !self.may_lack,
+            values: match &self.values {
+                Values::Only(values) => Values::Except(values.clone()),
+                Values::Except(values) => Values::Only(values.clone()),
+            },
+        }
     }
 
     fn is_anything(&self) -> bool {

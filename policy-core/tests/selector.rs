@@ -70,6 +70,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5000))]
 
     #[test]
+    fn a_difference_matches_what_one_matches_and_the_other_does_not(
+        one in requirements(),
+        other in requirements(),
+    ) {
+        let (one, other) = (selector(&one), selector(&other));
+        let pieces: Vec<Vec<bool>> = one.difference(&other).iter().map(matches).collect();
+        for (index, (of_one, of_other)) in matches(&one).into_iter().zip(matches(&other)).enumerate() {
+            let found = pieces.iter().filter(|piece| piece[index]).count();
+            prop_assert_eq!(found, usize::from(of_one && !of_other));
+        }
+    }
+
+    #[test]
     fn a_selector_matches_what_meets_all_its_requirements(written in requirements()) {
         let met: Vec<bool> = universe().into_iter().map(|held| meets(&written, held)).collect();
         prop_assert_eq!(matches(&selector(&written)), met);

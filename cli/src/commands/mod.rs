@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod apply;
+mod baseline;
 mod demo;
 mod explain;
 mod flush;

@@ -43,9 +43,20 @@ impl<'a> Inventory<'a> {
     /// one name counts.
     #[must_use]
     pub fn new(manifests: &'a Manifests, made_up: MadeUp) -> Self {
+        Self::of(manifests, made_up, |_| true)
+    }
+
+    /// All but the policies, and with nothing made up.
+    #[must_use]
+    pub fn without_policies(manifests: &'a Manifests) -> Self {
+        let is_other = |object: &Object| !matches!(object.content, Content::Policy(_));
+        Self::of(manifests, MadeUp::Nothing, is_other)
+    }
+
+    fn of(manifests: &'a Manifests, made_up: MadeUp, takes: fn(&Object) -> bool) -> Self {
         let mut builder = Builder::default();
         let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
-        for object in &manifests.objects {
+        for object in manifests.objects.iter().filter(|object| takes(object)) {
             builder.add(object, &owners);
         }
         if made_up == MadeUp::AddressesAndNodes {
@@ -142,7 +153,12 @@ impl<'a> Builder<'a> {
             }
             Content::Workload(workload) => self.add_workload(object, workload, known),
             Content::Policy(policy) => self.add_policy(object, policy),
-            Content::Tests(_) | Content::Known => {}
+            Content::Service(_)
+            | Content::Ingress(_)
+            | Content::Webhooks(_)
+            | Content::Monitor(_)
+            | Content::Tests(_)
+            | Content::Known => {}
         }
     }
 

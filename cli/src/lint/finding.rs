@@ -2,7 +2,7 @@
 
 use policy_core::problem::{FieldPath, ObjectRef, Problem, ProblemKind};
 
-use super::{LintPolicy, Rule};
+use super::{LintPolicy, Repair, Rule};
 use crate::manifest::{Part, Place};
 
 /// How bad a finding is.
@@ -34,6 +34,8 @@ pub enum Certainty {
     Proven,
     /// It is true if the input is the whole cluster.
     ClosedWorld,
+    /// It is true of the network plugin that `--profile` names.
+    Profile,
     /// It is a guess at what was meant.
     Heuristic,
 }
@@ -44,6 +46,7 @@ impl Certainty {
         match self {
             Self::Proven => "proven",
             Self::ClosedWorld => "closed-world",
+            Self::Profile => "profile",
             Self::Heuristic => "heuristic",
         }
     }
@@ -68,6 +71,8 @@ pub struct Finding {
     pub message: String,
     /// The smallest change that mends it.
     pub fix: Option<String>,
+    /// The changes of the text that make it so, where nopal can make them.
+    pub repair: Option<Repair>,
     /// Where it is.
     pub place: Place,
     /// The other places that cause it, and what stands there.
@@ -88,6 +93,25 @@ impl Finding {
             path,
             message,
             fix: None,
+            repair: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// What `rule` says about an object as a whole.
+    #[must_use]
+    pub fn of_object(rule: &Rule, object: &ObjectRef, place: &Place, message: String) -> Self {
+        Self {
+            code: rule.code,
+            name: rule.name,
+            severity: rule.severity,
+            certainty: rule.certainty,
+            object: object.clone(),
+            path: FieldPath::root(),
+            place: place.clone(),
+            message,
+            fix: None,
+            repair: None,
             related: Vec::new(),
         }
     }
@@ -99,10 +123,24 @@ impl Finding {
         self
     }
 
+    /// With the changes of the text that mend it.
+    #[must_use]
+    pub fn with_repair(mut self, repair: Option<Repair>) -> Self {
+        self.repair = repair;
+        self
+    }
+
     /// With another place that causes it, and what stands there.
     #[must_use]
     pub fn with_related(mut self, place: Place, label: impl Into<String>) -> Self {
         self.related.push((place, label.into()));
+        self
+    }
+
+    /// At the key of its field in place of the field's value.
+    #[must_use]
+    pub fn at_key(mut self, policy: &LintPolicy<'_>) -> Self {
+        self.place = policy.policy.fields.place(&self.path, Part::Key);
         self
     }
 
@@ -133,14 +171,19 @@ impl Findings {
         self.list.push(finding);
     }
 
-    /// Adds what lowering said about a policy, at the field that it named.
+    /// Adds several.
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.list.extend(findings);
+    }
+
+    /// Adds what lowering said about a policy, at the field that it named; gives the finding.
     pub fn add_problem(
         &mut self,
         rule: &Rule,
         policy: &LintPolicy<'_>,
         problem: &Problem,
         fix: Option<String>,
-    ) {
+    ) -> &mut Finding {
         let part = match problem.kind {
             ProblemKind::UnknownField { .. } | ProblemKind::InvalidLabelKey { .. } => Part::Key,
             _ => Part::Value,
@@ -149,7 +192,9 @@ impl Findings {
         let mut finding = Finding::new(rule, policy, problem.path.clone(), message);
         finding.place = policy.policy.fields.place(&problem.path, part);
         finding.fix = fix;
-        self.add(finding);
+        let added = self.list.len();
+        self.list.push(finding);
+        &mut self.list[added]
     }
 
     /// These findings and then the others.

@@ -89,6 +89,7 @@ fn useless(ignore: &Ignore, ran: &BTreeSet<&str>) -> Option<Finding> {
         path: ignore.path.clone(),
         message,
         fix: Some("remove it".to_owned()),
+        repair: None,
         place: ignore.place.clone(),
         related: Vec::new(),
     })

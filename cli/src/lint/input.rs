@@ -8,9 +8,14 @@ use policy_core::problem::{Problem, ProblemKind, Segment};
 use policy_core::{Direction, FieldPath, Policy, Selector, lower};
 use rayon::prelude::*;
 
+use super::Selection;
+use super::profile::Profile;
+use super::reach::Reach;
+use super::redundancy::{Neighbours, Redundant, neighbours};
+use super::services::Services;
 use super::world::World;
 use super::written::WrittenRule;
-use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject};
+use crate::manifest::{Content, ForeignPolicy, Manifests, Object, Part, Place, PolicyObject};
 
 /// The input of a lint run.
 pub struct Input<'a> {
@@ -18,8 +23,18 @@ pub struct Input<'a> {
     pub objects: &'a [Object],
     /// The policies among them, in the same order.
     pub policies: Vec<LintPolicy<'a>>,
+    /// Policies of other kinds, which are not read.
+    pub foreign: &'a [ForeignPolicy],
     /// The pods and namespaces that they make up.
-    pub world: World,
+    pub world: &'a World,
+    /// Who may reach whom by the policies.
+    pub reach: Reach<'a>,
+    /// The Services.
+    pub services: Services<'a>,
+    /// The policies of each namespace, and what of them is redundant.
+    pub(super) neighbours: Vec<(Neighbours, Redundant)>,
+    /// The network plugin.
+    pub profile: Option<Profile>,
     /// Whether they are only a part of the cluster.
     pub is_open_world: bool,
 }
@@ -37,19 +52,40 @@ pub struct LintPolicy<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Lowers the policies among the objects.
+    /// Lowers the policies among the objects. `world` is that of the same manifests.
     #[must_use]
-    pub fn new(manifests: &'a Manifests, is_open_world: bool) -> Self {
-        let policies = || {
-            let objects = manifests.objects.par_iter();
-            objects.filter_map(LintPolicy::new).collect()
-        };
-        let (policies, world) = rayon::join(policies, || World::new(manifests));
+    pub fn new(manifests: &'a Manifests, world: &'a World, selection: &Selection) -> Self {
+        Self::of_policies(manifests, policies(manifests), world, selection)
+    }
+
+    /// The same with policies that are lowered already.
+    pub(super) fn of_policies(
+        manifests: &'a Manifests,
+        policies: Vec<LintPolicy<'a>>,
+        world: &'a World,
+        selection: &Selection,
+    ) -> Self {
+        let (reach, neighbours) = rayon::join(
+            || Reach::new(world, &policies),
+            || {
+                let neighbours = neighbours(&policies).into_par_iter();
+                let judged = neighbours.map(|neighbours| {
+                    let redundant = neighbours.redundant(&policies);
+                    (neighbours, redundant)
+                });
+                judged.collect()
+            },
+        );
         Self {
             objects: &manifests.objects,
+            foreign: &manifests.foreign,
+            services: Services::new(&manifests.objects, &reach),
             policies,
             world,
-            is_open_world,
+            reach,
+            neighbours,
+            profile: selection.profile,
+            is_open_world: selection.is_open_world,
         }
     }
 
@@ -80,6 +116,12 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The policies among the objects, lowered.
+pub(super) fn policies(manifests: &Manifests) -> Vec<LintPolicy<'_>> {
+    let objects = manifests.objects.par_iter();
+    objects.filter_map(LintPolicy::new).collect()
+}
+
 impl<'a> LintPolicy<'a> {
     /// Lowers an object, if it is a policy.
     fn new(object: &'a Object) -> Option<Self> {
@@ -93,6 +135,16 @@ impl<'a> LintPolicy<'a> {
             meaning,
             problems: told_once(problems),
         })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.meaning.id.name
+    }
+
+    /// Where its name stands.
+    pub fn name_place(&self) -> Place {
+        self.place(&FieldPath::root().field("metadata").field("name"))
     }
 
     /// `spec`, if it is there.
@@ -151,6 +203,12 @@ impl<'a> LintPolicy<'a> {
                 WrittenRule::new(direction, index, peers, ports, meanings.get(index))
             })
             .collect()
+    }
+
+    /// A rule by its direction and its position in the list, if it was understood.
+    pub fn rule(&self, direction: Direction, index: usize) -> Option<WrittenRule<'_>> {
+        let mut rules = self.rules_of(direction).into_iter();
+        rules.find(|rule| rule.index == index)
     }
 
     /// Every selector of the policy that was understood, with its place.

@@ -28,6 +28,54 @@ fn constraint_covers(outer: &Constraint, inner: &Constraint) -> bool {
     values && (outer.may_lack || !inner.may_lack)
 }
 
+/// Whether no labels match both selectors.
+pub(super) fn are_disjoint(one: &Selector, other: &Selector) -> bool {
+    let mut rest = other.constraints().peekable();
+    // Both are sorted by key, so one pass over both suffices.
+    one.constraints().any(|(key, demanded)| {
+        while rest.next_if(|(held, _)| *held < key).is_some() {}
+        rest.next_if(|(held, _)| *held == key)
+            .is_some_and(|(_, given)| are_opposed(demanded, given))
+    }) || !one.is_satisfiable()
+        || !other.is_satisfiable()
+}
+
+fn are_opposed(one: &Constraint, other: &Constraint) -> bool {
+    if one.may_lack && other.may_lack {
+        return false;
+    }
+    match (&one.values, &other.values) {
+        (Values::Only(one), Values::Only(other)) => one.is_disjoint(other),
+        (Values::Only(only), Values::Except(except))
+        | (Values::Except(except), Values::Only(only)) => only.is_subset(except),
+        (Values::Except(_), Values::Except(_)) => false,
+    }
+}
+
+/// The selectors of `union` that together match all that `inner` matches; `None` where something remains.
+pub(super) fn selector_in_union(inner: &Selector, union: &[&Selector]) -> Option<Vec<usize>> {
+    const MOST_PIECES: usize = 64;
+    let mut rest = vec![inner.clone()];
+    let mut used = Vec::new();
+    for (position, outer) in union.iter().enumerate() {
+        if rest.iter().all(|piece| are_disjoint(piece, outer)) {
+            continue;
+        }
+        rest = rest
+            .iter()
+            .flat_map(|piece| piece.difference(outer))
+            .collect();
+        used.push(position);
+        if rest.is_empty() {
+            return Some(used);
+        }
+        if rest.len() > MOST_PIECES {
+            return None;
+        }
+    }
+    None
+}
+
 /// The addresses of the blocks among the peers.
 pub(super) fn block_addresses(peers: &Peers) -> IpSet {
     let Peers::Listed(peers) = peers else {

@@ -2,11 +2,18 @@
 //!
 //! Each rule is one file in `rules`, whose doc comment is the user's page; [`RULES`] is the one table of codes.
 
+mod dns;
 mod finding;
 mod ignores;
 mod input;
 mod meaning;
+mod profile;
+mod reach;
+mod redundancy;
+mod region;
+mod repair;
 mod rules;
+mod services;
 mod world;
 mod written;
 
@@ -14,7 +21,11 @@ use std::collections::BTreeSet;
 
 pub use finding::{Certainty, Finding, Findings, Severity};
 pub use input::{Input, LintPolicy};
+pub use profile::Profile;
+pub use reach::{Class, ClassId, Grant, Reach};
+pub use repair::{Edit, Repair};
 pub use rules::RULES;
+pub use services::{Service, ServicePort, Services};
 pub use world::World;
 pub use written::WrittenRule;
 
@@ -65,6 +76,8 @@ pub struct Selection {
     pub ignore: Vec<String>,
     /// Whether the input is only a part of the cluster: what is true of a closed world alone becomes information.
     pub is_open_world: bool,
+    /// The network plugin, whose ways some rules judge by.
+    pub profile: Option<Profile>,
 }
 
 impl Selection {
@@ -96,7 +109,8 @@ pub fn unknown_codes<'c>(codes: impl IntoIterator<Item = &'c String>) -> Vec<&'c
 
 /// Runs the selected rules. Findings come sorted by file, place and code; what the input says to ignore is left out.
 pub fn lint(manifests: &Manifests, selection: &Selection) -> Vec<Finding> {
-    let input = Input::new(manifests, selection.is_open_world);
+    let (world, policies) = rayon::join(|| World::new(manifests), || input::policies(manifests));
+    let input = Input::of_policies(manifests, policies, &world, selection);
     let rules: Vec<&Rule> = RULES.iter().filter(|rule| selection.takes(rule)).collect();
     let ran: BTreeSet<&str> = rules.iter().map(|rule| rule.code).collect();
     let parts = rules.into_par_iter().map(|rule| {

@@ -1,13 +1,14 @@
 //! The pods and namespaces of the input, for rules that ask whom a selector selects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::Namespaces;
-use policy_core::{Labels, Pod, Selector};
+use policy_core::{Labels, Pod, PodId, Selector};
 
-use crate::inventory::{Inventory, MadeUp};
-use crate::manifest::Manifests;
+use crate::inventory::Inventory;
+use crate::manifest::{Content, Manifests, Object};
 
 /// What the input says of the cluster.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct World {
     /// Finished pods are among them: they have the labels that the next run of their job will have.
     pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    /// The pods that ask another name server than the cluster's.
+    without_cluster_dns: BTreeSet<PodId>,
     /// Whether some pod or node has addresses of this family.
     has_v4: bool,
     has_v6: bool,
@@ -25,11 +28,25 @@ impl World {
     /// Takes the pods (and workload templates) and namespaces of the input.
     #[must_use]
     pub fn new(manifests: &Manifests) -> Self {
-        let cluster = Inventory::new(manifests, MadeUp::Nothing).cluster;
+        let cluster = Inventory::without_policies(manifests).cluster;
         let mut world = Self {
             namespaces: cluster.namespaces().clone(),
+            without_cluster_dns: manifests
+                .objects
+                .iter()
+                .filter_map(without_cluster_dns)
+                .collect(),
             ..Self::default()
         };
+        // A namespace that policies alone mention exists too.
+        let objects = manifests.objects.iter();
+        let policies = objects.filter(|object| matches!(object.content, Content::Policy(_)));
+        for name in policies.filter_map(|policy| policy.reference.namespace.as_deref()) {
+            if !world.namespaces.contains_key(name) {
+                let labels = Labels::default().with(NAMESPACE_NAME_LABEL, name);
+                world.namespaces.insert(name.into(), labels);
+            }
+        }
         let nodes = cluster.nodes().values().flat_map(|node| &node.addresses);
         let pods = cluster.pods().values().flat_map(|pod| &pod.addresses);
         for address in nodes.chain(pods) {
@@ -61,6 +78,21 @@ impl World {
     /// All pods that selectors can select.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.pods.values().flatten()
+    }
+
+    /// The pods that use their node's network, which selectors never select.
+    pub fn host_pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.host_pods.values().flatten()
+    }
+
+    /// Those of one namespace.
+    pub fn host_pods_in(&self, namespace: &str) -> &[Arc<Pod>] {
+        self.host_pods.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a pod asks the cluster's name server.
+    pub fn uses_cluster_dns(&self, pod: &PodId) -> bool {
+        !self.without_cluster_dns.contains(pod)
     }
 
     /// Whether a pod that uses its node's network has the labels: selectors never select it.
@@ -117,14 +149,29 @@ impl World {
     }
 }
 
+/// The pod (or template) of an object, if its `dnsPolicy` is `None` or `Default`.
+fn without_cluster_dns(object: &Object) -> Option<PodId> {
+    let (spec, name) = match &object.content {
+        Content::Pod(pod) => (pod.spec.as_ref()?, object.reference.name.clone()),
+        Content::Workload(workload) => {
+            let name = format!("{}/{}", object.reference.kind, object.reference.name);
+            (workload.template.spec.as_ref()?, name)
+        }
+        _ => return None,
+    };
+    let asks_others = matches!(spec.dns_policy.as_deref(), Some("None" | "Default"));
+    let namespace = object.reference.namespace.as_deref()?;
+    asks_others.then(|| PodId::new(namespace, &name))
+}
+
 /// Whether a selector asks for labels that a controller puts on pods when it makes them, so that manifests lack them.
-fn asks_for_injected(selector: &Selector) -> bool {
+pub(super) fn asks_for_injected(selector: &Selector) -> bool {
     selector
         .constraints()
         .any(|(key, constraint)| !constraint.may_lack && is_injected(key))
 }
 
-fn is_injected(key: &str) -> bool {
+pub(super) fn is_injected(key: &str) -> bool {
     matches!(
         key,
         "pod-template-hash"

@@ -7,15 +7,16 @@ use policy_core::problem::{FieldPath, ObjectRef, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::backend;
 use super::error::InputError;
-use super::kind::Kind;
+use super::kind::{self, Kind};
 use super::object::{Content, Object, PolicyObject, RepeatedKey, Workload};
 use super::scalar::Scalar;
 use super::source::{Source, Span};
 use super::source_map::{Place, SourceMap};
 use super::take::{Taken, UnknownFields, take};
 use super::tree::{Node, Value as NodeValue};
-use super::{Manifests, PassedOver};
+use super::{ForeignPolicy, Manifests, PassedOver};
 
 /// Reads the objects of one document into `manifests`.
 pub(super) fn read(
@@ -75,11 +76,35 @@ impl Reader<'_> {
         match (Kind::of(api_version, kind), node.get("items")) {
             (Some(known), _) => self.known(node, known, api_version, kind),
             (None, Some(items)) if kind.ends_with("List") => self.list(items, api_version, kind),
-            (None, _) => self.manifests.passed_over.push(PassedOver {
-                api_version: api_version.to_owned(),
-                kind: kind.to_owned(),
-            }),
+            (None, _) => {
+                if kind::is_foreign_policy(api_version, kind) {
+                    self.foreign(node, api_version, kind);
+                }
+                self.manifests.passed_over.push(PassedOver {
+                    api_version: api_version.to_owned(),
+                    kind: kind.to_owned(),
+                });
+            }
         }
+    }
+
+    fn foreign(&mut self, node: &Node<'_>, api_version: &str, kind: &str) {
+        let field = |name: &str| {
+            let metadata = node.get("metadata")?;
+            text(metadata, name).map(str::to_owned)
+        };
+        self.manifests.foreign.push(ForeignPolicy {
+            api_version: api_version.to_owned(),
+            reference: ObjectRef {
+                kind: kind.to_owned(),
+                namespace: field("namespace"),
+                name: field("name").unwrap_or_default(),
+            },
+            place: Place {
+                source: Arc::clone(self.source),
+                span: start_of(node),
+            },
+        });
     }
 
     fn list(&mut self, items: &Node<'_>, api_version: &str, list: &str) {
@@ -182,6 +207,19 @@ impl Reader<'_> {
                     .get_mut("tests")
                     .map_or_else(|| Value::Array(Vec::new()), Value::take);
                 serde_json::from_value(tests).map(Content::Tests)
+            }
+            Kind::Service => typed(value).map(Content::Service),
+            Kind::Ingress => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                Ok(Content::Ingress(backend::of_ingress(&value, namespace)))
+            }
+            Kind::WebhookConfiguration | Kind::CustomResourceDefinition => {
+                Ok(Content::Webhooks(backend::of_webhooks(&value)))
+            }
+            Kind::Monitor => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                backend::of_monitor(&value, &reference.kind, namespace)
+                    .map(|monitor| Content::Monitor(Box::new(monitor)))
             }
             Kind::Named => Ok(Content::Known),
         };
@@ -299,8 +337,12 @@ fn workload(mut value: Value, path: &[&str]) -> serde_json::Result<Box<Workload>
         .pointer_mut(&pointer)
         .map_or_else(nothing, Value::take);
     let metadata = value.get_mut("metadata").map_or_else(nothing, Value::take);
+    let replicas = value["spec"]["replicas"].as_i64();
+    let service_name = value["spec"]["serviceName"].as_str().map(str::to_owned);
     Ok(Box::new(Workload {
         metadata: serde_json::from_value(metadata)?,
+        replicas: replicas.and_then(|replicas| i32::try_from(replicas).ok()),
+        service_name,
         template_path: path
             .iter()
             .fold(FieldPath::root(), |path, field| path.field(field)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::InputError;
+use super::rendered::Tool;
 use super::source::Source;
 
 /// The name of standard input on the command line.
@@ -21,20 +22,25 @@ pub(super) struct InputFile {
     path: PathBuf,
     /// Whether the command line names it, rather than a folder that it is in.
     pub(super) is_named: bool,
+    /// What makes manifests of it, where it is a folder.
+    tool: Option<Tool>,
 }
 
 /// The files that `paths` stand for, in order: a folder gives its `.yaml`, `.yml` and `.json` files, sorted, those
-/// of its sub-folders too. Names that begin with a dot are left out; a file that is reached twice is read once.
+/// of its sub-folders too, and a chart or kustomization what its tool makes of it. Names that begin with a dot are left out; a file that is reached twice is read once.
 pub(super) fn find(paths: &[PathBuf]) -> (Vec<InputFile>, Vec<InputError>) {
     let mut files = Vec::new();
     let mut errors = Vec::new();
     for path in paths {
-        if path.as_os_str() != STANDARD_INPUT && path.is_dir() {
+        let is_folder = path.as_os_str() != STANDARD_INPUT && path.is_dir();
+        let tool = Tool::of(path).filter(|_| is_folder);
+        if is_folder && tool.is_none() {
             walk(path, &mut files, &mut errors);
         } else {
             files.push(InputFile {
                 path: path.clone(),
                 is_named: true,
+                tool,
             });
         }
     }
@@ -62,6 +68,7 @@ fn walk(folder: &Path, files: &mut Vec<InputFile>, errors: &mut Vec<InputError>)
                 files.push(InputFile {
                     path: entry.into_path(),
                     is_named: false,
+                    tool: None,
                 });
             }
             Ok(_) => {}
@@ -100,12 +107,14 @@ pub(super) fn read(file: &InputFile) -> Result<Source, Box<InputError>> {
     } else {
         file.path.display().to_string()
     };
-    let bytes = if is_standard_input {
+    let error = |message: String| Box::new(InputError::of_file(&name, message));
+    let bytes = if let Some(tool) = file.tool {
+        Ok(tool.render(&file.path).map_err(error)?)
+    } else if is_standard_input {
         bytes(std::io::stdin().lock())
     } else {
         File::open(&file.path).and_then(bytes)
     };
-    let error = |message: String| Box::new(InputError::of_file(&name, message));
     let bytes = bytes.map_err(|reason| error(format!("cannot be read: {reason}")))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(error(format!("is larger than {} MiB", MAX_BYTES >> 20)));

@@ -3,6 +3,9 @@
 use super::schema::Field;
 use super::schema::connectivity_test::CONNECTIVITY_TEST;
 use super::schema::network_policy::NETWORK_POLICY;
+use super::schema::service::{
+    CUSTOM_RESOURCE_DEFINITION, INGRESS, MONITOR, SERVICE, WEBHOOK_CONFIGURATION,
+};
 use super::schema::workload::{CRON_JOB, NAMED, NAMESPACE, NODE, POD, WORKLOAD};
 
 /// How objects of a kind are read.
@@ -16,6 +19,12 @@ pub(super) enum Kind {
     /// A workload with its template at `spec.jobTemplate.spec.template`.
     CronJob,
     NetworkPolicy,
+    Service,
+    Ingress,
+    WebhookConfiguration,
+    CustomResourceDefinition,
+    /// A `ServiceMonitor` or `PodMonitor`.
+    Monitor,
     ConnectivityTest,
     /// Known by name alone.
     Named,
@@ -38,9 +47,15 @@ impl Kind {
             ("batch", "CronJob") => Self::CronJob,
             (group, "NetworkPolicy") if is_built_in(group) => Self::NetworkPolicy,
             ("nopal.dev", "ConnectivityTest") => Self::ConnectivityTest,
-            ("", "Service" | "Endpoints")
-            | ("discovery.k8s.io", "EndpointSlice")
-            | ("networking.k8s.io" | "extensions", "Ingress") => Self::Named,
+            ("", "Service") => Self::Service,
+            ("networking.k8s.io" | "extensions", "Ingress") => Self::Ingress,
+            (
+                "admissionregistration.k8s.io",
+                "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+            ) => Self::WebhookConfiguration,
+            ("apiextensions.k8s.io", "CustomResourceDefinition") => Self::CustomResourceDefinition,
+            ("monitoring.coreos.com", "ServiceMonitor" | "PodMonitor") => Self::Monitor,
+            ("", "Endpoints") | ("discovery.k8s.io", "EndpointSlice") => Self::Named,
             _ => return None,
         })
     }
@@ -54,6 +69,11 @@ impl Kind {
             Self::Workload => WORKLOAD,
             Self::CronJob => CRON_JOB,
             Self::NetworkPolicy => NETWORK_POLICY,
+            Self::Service => SERVICE,
+            Self::Ingress => INGRESS,
+            Self::WebhookConfiguration => WEBHOOK_CONFIGURATION,
+            Self::CustomResourceDefinition => CUSTOM_RESOURCE_DEFINITION,
+            Self::Monitor => MONITOR,
             Self::ConnectivityTest => CONNECTIVITY_TEST,
             Self::Named => NAMED,
         }
@@ -61,8 +81,35 @@ impl Kind {
 
     /// Whether objects of this kind live in namespaces.
     pub(super) fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node | Self::ConnectivityTest)
+        !matches!(
+            self,
+            Self::Namespace
+                | Self::Node
+                | Self::WebhookConfiguration
+                | Self::CustomResourceDefinition
+                | Self::ConnectivityTest
+        )
     }
+}
+
+/// Whether objects of this kind decide about traffic too, in a language that is not read.
+pub(super) fn is_foreign_policy(api_version: &str, kind: &str) -> bool {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    matches!(
+        (group, kind),
+        (
+            "crd.projectcalico.org" | "projectcalico.org",
+            "NetworkPolicy" | "GlobalNetworkPolicy" | "StagedNetworkPolicy"
+        ) | (
+            "cilium.io",
+            "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy"
+        ) | ("security.istio.io", "AuthorizationPolicy")
+            | (
+                "policy.networking.k8s.io",
+                "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" | "ClusterNetworkPolicy"
+            )
+            | ("crd.antrea.io", "NetworkPolicy" | "ClusterNetworkPolicy")
+    )
 }
 
 /// Whether a `NetworkPolicy` of this group can only be meant as the built-in one. Other projects have kinds of the

@@ -3,6 +3,7 @@
 //! Nothing here is trusted: files may be broken, huge, deeply nested or made to explode. What can't be read becomes
 //! an [`InputError`]; everything else is read all the same.
 
+mod backend;
 mod document;
 mod documents;
 mod error;
@@ -10,6 +11,7 @@ mod files;
 mod kind;
 mod object;
 mod parse;
+mod rendered;
 mod scalar;
 mod schema;
 mod source;
@@ -21,9 +23,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use policy_core::problem::FieldPath;
+use policy_core::problem::{FieldPath, ObjectRef};
 use rayon::prelude::*;
 
+pub use backend::{Backend, Monitor};
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
 pub use object::{
@@ -41,6 +44,19 @@ pub struct Manifests {
     pub errors: Vec<InputError>,
     /// Objects of other kinds.
     pub passed_over: Vec<PassedOver>,
+    /// Those among them that decide about traffic.
+    pub foreign: Vec<ForeignPolicy>,
+}
+
+/// A policy of another project or tier, which is not read.
+#[derive(Debug, Clone)]
+pub struct ForeignPolicy {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its kind, namespace (where one is written) and name.
+    pub reference: ObjectRef,
+    /// Where it begins.
+    pub place: Place,
 }
 
 /// An object of a kind that is not read.
@@ -57,6 +73,7 @@ impl Manifests {
         self.objects.append(&mut other.objects);
         self.errors.append(&mut other.errors);
         self.passed_over.append(&mut other.passed_over);
+        self.foreign.append(&mut other.foreign);
     }
 }
 

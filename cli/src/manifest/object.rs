@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node as NodeObject, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Namespace, Node as NodeObject, Pod, PodTemplateSpec, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy_core::lower::Unread;
 use policy_core::problem::{FieldPath, ObjectRef};
 use serde::Deserialize;
 
+use super::backend::{Backend, Monitor};
 use super::source::Span;
 use super::source_map::{Place, SourceMap};
 
@@ -40,6 +41,14 @@ pub enum Content {
     Workload(Box<Workload>),
     /// A `NetworkPolicy`.
     Policy(Box<PolicyObject>),
+    /// A Service.
+    Service(Box<Service>),
+    /// An Ingress: the Services behind it.
+    Ingress(Vec<Backend>),
+    /// An object that makes the API server call Services: these.
+    Webhooks(Vec<Backend>),
+    /// A `ServiceMonitor` or `PodMonitor`.
+    Monitor(Box<Monitor>),
     /// A `ConnectivityTest`.
     Tests(Vec<ConnectivityTest>),
     /// A kind that is known and that no command reads yet.
@@ -51,6 +60,10 @@ pub enum Content {
 pub struct Workload {
     /// Its metadata.
     pub metadata: ObjectMeta,
+    /// `spec.replicas`.
+    pub replicas: Option<i32>,
+    /// `spec.serviceName`: the Service that gives the pods of a `StatefulSet` their names.
+    pub service_name: Option<String>,
     /// Where its pod template stands, such as `spec.template`.
     pub template_path: FieldPath,
     /// Its pod template.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::fingerprint::fingerprints;
 use super::{annotations, sarif, snippet, xml};
 use crate::lint::{Finding, Severity};
 use crate::manifest::{InputError, Place};
@@ -54,7 +55,7 @@ pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
         Format::Full => full(report, is_colored),
         Format::Concise => report.shown().map(concise).collect(),
         Format::Json => super::json(&json!({
-            "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+            "findings": fingerprints(report.findings.iter()).into_iter().zip(report.findings).map(as_json).collect::<Vec<_>>(),
             "errors": report.errors.iter().map(super::input_error).collect::<Vec<_>>(),
         })),
         Format::Sarif => sarif::render(report),
@@ -112,7 +113,7 @@ pub(super) fn subject(finding: &Finding) -> String {
     }
 }
 
-fn as_json(finding: &Finding) -> serde_json::Value {
+fn as_json((fingerprint, finding): (String, &Finding)) -> serde_json::Value {
     let position = finding.place.position();
     json!({
         "code": finding.code,
@@ -126,6 +127,8 @@ fn as_json(finding: &Finding) -> serde_json::Value {
         "path": finding.path.to_string(),
         "message": finding.message,
         "fix": finding.fix,
+        "fixable": finding.repair.as_ref().map(|repair| if repair.is_safe { "safe" } else { "unsafe" }),
+        "fingerprint": fingerprint,
         "related": finding.related.iter().map(|(place, label)| related(place, label)).collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,7 @@ use crate::lint::Finding;
 const LONGEST_TEXT: usize = 200;
 
 /// A fingerprint for each finding. Equal ones are told apart by their order.
-pub(super) fn fingerprints<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<String> {
+pub(crate) fn fingerprints<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<String> {
     let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
     let numbered = findings.map(|finding| {
         let hash = hash(&identity(finding));

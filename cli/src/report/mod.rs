@@ -7,7 +7,7 @@ mod demo_matrix;
 pub mod denials;
 pub mod explanation;
 pub mod findings;
-mod fingerprint;
+pub(crate) mod fingerprint;
 pub mod matrix;
 pub mod rules;
 pub mod ruleset;

@@ -132,7 +132,7 @@ fn level(severity: Severity) -> &'static str {
 fn precision(certainty: Certainty) -> &'static str {
     match certainty {
         Certainty::Proven => "very-high",
-        Certainty::ClosedWorld => "high",
+        Certainty::ClosedWorld | Certainty::Profile => "high",
         Certainty::Heuristic => "medium",
     }
 }

@@ -46,6 +46,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                     "the key stands twice: this value counts, that of line {line} is lost"
                 ),
                 fix: Some("remove one of them, or put both values under one key".to_owned()),
+                repair: None,
                 place: key.later.clone(),
                 related: vec![(key.earlier.clone(), "lost".to_owned())],
             });

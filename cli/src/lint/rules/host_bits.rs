@@ -1,7 +1,7 @@
 //! NP116: an address inside a network in place of the network.
 
 use super::written_block::written_cidrs;
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -44,8 +44,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             ("is", Severity::Warning)
         };
         let message = format!("{} {verb} all of {cidr}, not {address} alone", written.text);
+        let place = written.policy.place(&written.path);
+        let repair = Repair::scalar(&place, &cidr.to_string()).unsafely();
         findings.add(
             Finding::new(&RULE, written.policy, written.path, message)
+                .with_repair(Some(repair))
                 .with_severity(severity)
                 .with_fix(format!(
                     "write {cidr} for the network, or {address}/{width} for the address"

@@ -1,7 +1,7 @@
 //! NP015: a label value that YAML reads as something else than text.
 
 use super::mistyped::{self, Topic};
-use crate::lint::{Certainty, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Findings, Input, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -34,7 +34,9 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         if mistyped::topic(problem) == Some(Topic::LabelValue) {
             let written = mistyped::scalar(problem);
             let fix = written.map(|written| format!("put it in quotes: \"{written}\""));
-            findings.add_problem(&RULE, policy, problem, fix);
+            let finding = findings.add_problem(&RULE, policy, problem, fix);
+            finding.repair = written
+                .map(|written| Repair::edit(finding.place.clone(), format!("\"{written}\"")));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! NP018: a CIDR that only older API servers accepted.
 
+use std::net::IpAddr;
+
 use policy_core::problem::ProblemKind;
 
-use crate::lint::{Certainty, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Findings, Input, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -32,10 +34,34 @@ rule! {
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
-        if let ProblemKind::LegacyCidr { canonical, .. } = &problem.kind {
+        if let ProblemKind::LegacyCidr { written, canonical } = &problem.kind {
             // Of an address with the prefix 0, everything is hardly what was meant.
             let fix = (!canonical.ends_with("/0")).then(|| format!("write {canonical}"));
-            findings.add_problem(&RULE, policy, problem, fix);
+            let is_fixable = fix.is_some();
+            let finding = findings.add_problem(&RULE, policy, problem, fix);
+            if is_fixable {
+                let repair = Repair::scalar(&finding.place, canonical);
+                finding.repair = Some(if means_the_same(written, canonical) {
+                    repair
+                } else {
+                    repair.unsafely()
+                });
+            }
         }
+    }
+}
+
+/// Whether the author can have meant nothing else: not where an address inside the network is written.
+fn means_the_same(written: &str, canonical: &str) -> bool {
+    let address = |text: &str| -> Option<IpAddr> {
+        let (address, _) = text.split_once('/')?;
+        address.parse().ok()
+    };
+    match address(written) {
+        Some(IpAddr::V6(mapped)) if mapped.to_ipv4_mapped().is_some() => {
+            mapped.to_ipv4_mapped().map(IpAddr::V4) == address(canonical)
+        }
+        Some(written) => Some(written) == address(canonical),
+        None => false,
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn named_ports<'a>(input: &'a Input<'_>) -> Vec<NamedPort<'a>> {
         if !ports.iter().any(|port| matches!(port, PortSpec::Named(..))) {
             continue;
         }
-        let destinations = destinations(&input.world, policy, &rule);
+        let destinations = destinations(input.world, policy, &rule);
         if destinations.is_empty() {
             continue;
         }
@@ -138,7 +138,7 @@ pub(super) fn named_ports<'a>(input: &'a Input<'_>) -> Vec<NamedPort<'a>> {
 }
 
 /// The pods on which the rule's port names are looked up; none where the rule also speaks of others.
-fn destinations<'w>(
+pub(super) fn destinations<'w>(
     world: &'w World,
     policy: &'w LintPolicy<'_>,
     rule: &WrittenRule<'w>,

@@ -5,7 +5,8 @@ use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::{Namespaces, Peer};
 use policy_core::selector::Values;
 
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, Repair, Rule, Severity};
+use crate::manifest::Part;
 
 rule! {
     /// ## What it finds
@@ -63,8 +64,14 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         let path = rule.peer_path(index).field("namespaceSelector");
         let message =
             format!("no namespace has the label name={name}: a namespace's name is no such label");
+        let key = path.field("matchLabels").field("name");
+        let repair = policy.is_written(&key).then(|| {
+            let place = policy.policy.fields.place(&key, Part::Key);
+            Repair::scalar(&place, NAMESPACE_NAME_LABEL).unsafely()
+        });
         findings.add(
             Finding::new(&RULE, policy, path, message)
+                .with_repair(repair)
                 .with_severity(severity)
                 .with_fix(format!("write {NAMESPACE_NAME_LABEL}: {name}")),
         );

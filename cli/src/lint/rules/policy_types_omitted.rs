@@ -3,7 +3,7 @@
 use policy_core::{Direction, FieldPath};
 
 use crate::lint::written::rules_path;
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity};
 use crate::manifest::Part;
 
 rule! {
@@ -63,7 +63,8 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         };
         let mut finding = Finding::new(&RULE, policy, path.clone(), message.to_owned())
             .with_severity(severity)
-            .with_fix(format!("write policyTypes: {types}"));
+            .with_fix(format!("write policyTypes: {types}"))
+            .with_repair(repair(policy, types, severity));
         finding.place = policy.policy.fields.place(&path, Part::Key);
         if severity == Severity::Error {
             let rules = policy
@@ -74,4 +75,28 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         }
         findings.add(finding);
     }
+}
+
+/// Writes the types before the first field of `spec`. Where they are not what the policy means now, that is a guess.
+fn repair(policy: &LintPolicy<'_>, types: &str, severity: Severity) -> Option<Repair> {
+    let spec = FieldPath::root().field("spec");
+    let fields = ["podSelector", "ingress", "egress"].map(|name| spec.field(name));
+    let written = fields.iter().filter(|field| policy.is_written(field));
+    let first = written.min_by_key(|field| policy.policy.fields.place(field, Part::Key).span)?;
+    let types = types
+        .replace("Ingress", "\"Ingress\"")
+        .replace("Egress", "\"Egress\"");
+    let key = policy.policy.fields.place(first, Part::Key);
+    let is_json = key.source.slice(key.span).starts_with('"');
+    let types = if is_json {
+        types
+    } else {
+        types.replace('"', "")
+    };
+    let repair = Repair::insert(policy, &spec, first, ("policyTypes", &types))?;
+    Some(if severity == Severity::Error {
+        repair.unsafely()
+    } else {
+        repair
+    })
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy_core::{FlowPort, Protocol};
 
 use crate::lint::meaning::numbered;
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -67,8 +67,12 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                     "write protocol: TCP".to_owned(),
                 ),
             };
+            let entry = rule.port_path(index);
+            let repair = Repair::insert(policy, &entry, &entry.field("port"), ("protocol", "TCP"))
+                .filter(|_| udp.is_none());
             findings.add(
-                Finding::new(&RULE, policy, rule.port_path(index).field("port"), message)
+                Finding::new(&RULE, policy, entry.field("port"), message)
+                    .with_repair(repair)
                     .with_severity(severity)
                     .with_fix(fix),
             );

@@ -1,9 +1,12 @@
 //! NP108: one peer written as two.
 
-use policy_core::Selector;
 use policy_core::policy::{Namespaces, Peer, Peers};
+use policy_core::{FieldPath, Selector};
 
-use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity, WrittenRule};
+use crate::lint::{
+    Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity, WrittenRule,
+};
+use crate::manifest::Span;
 
 rule! {
     /// ## What it finds
@@ -158,6 +161,22 @@ fn finding(
     Finding::new(&RULE, policy, rule.peer_path(index + 1), message)
         .with_severity(severity)
         .with_certainty(certainty)
+        .with_repair(without_dash(policy, &rule.peer_path(index + 1)))
         .with_fix("remove the dash before the second selector if one peer was meant")
         .with_related(first, "the first peer")
+}
+
+/// Makes the second peer a part of the first, where they are written one below the other.
+fn without_dash(policy: &LintPolicy<'_>, second: &FieldPath) -> Option<Repair> {
+    let mut place = policy.place(second);
+    let source = place.source.clone();
+    let line = source.line(place.position().line);
+    let margin = &source.text()[line.start as usize..place.span.start as usize];
+    let is_dash_alone = margin.trim() == "-" && !source.slice(place.span).starts_with(['{', '*']);
+    let dash = line.start + u32::try_from(margin.find('-')?).ok()?;
+    place.span = Span {
+        start: dash,
+        end: dash + 1,
+    };
+    is_dash_alone.then(|| Repair::edit(place, " ".to_owned()).unsafely())
 }

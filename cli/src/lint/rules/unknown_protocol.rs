@@ -3,7 +3,7 @@
 use policy_core::problem::ProblemKind;
 
 use super::mistyped::{self, Topic};
-use crate::lint::{Certainty, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Findings, Input, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -37,13 +37,18 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             _ if mistyped::topic(problem) == Some(Topic::Protocol) => None,
             _ => continue,
         };
-        findings.add_problem(&RULE, policy, problem, fix);
+        let finding = findings.add_problem(&RULE, policy, problem, fix);
+        if let ProblemKind::UnknownProtocol { written } = &problem.kind {
+            finding.repair = known(written).map(|known| Repair::scalar(&finding.place, known));
+        }
     }
 }
 
 fn capitals(written: &str) -> Option<String> {
-    let known = ["TCP", "UDP", "SCTP"]
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(written));
-    known.map(|known| format!("write {known}"))
+    known(written).map(|known| format!("write {known}"))
+}
+
+fn known(written: &str) -> Option<&'static str> {
+    let mut all = ["TCP", "UDP", "SCTP"].into_iter();
+    all.find(|known| known.eq_ignore_ascii_case(written))
 }

@@ -16,7 +16,14 @@ pub(in crate::manifest) const POD: &[Field] = &[
 /// Deployment, `ReplicaSet`, `StatefulSet`, `DaemonSet`, Job and `ReplicationController`.
 pub(in crate::manifest) const WORKLOAD: &[Field] = &[
     field("metadata", METADATA),
-    field("spec", Shape::Object(&[field("template", POD_TEMPLATE)])),
+    field(
+        "spec",
+        Shape::Object(&[
+            field("replicas", Shape::Integer),
+            field("serviceName", Shape::Text),
+            field("template", POD_TEMPLATE),
+        ]),
+    ),
 ];
 
 pub(in crate::manifest) const CRON_JOB: &[Field] = &[
@@ -34,6 +41,7 @@ const POD_TEMPLATE: Shape = Shape::Object(&[field("metadata", METADATA), field("
 
 const POD_SPEC: Shape = Shape::Object(&[
     field("containers", Shape::List(&CONTAINER)),
+    field("dnsPolicy", Shape::Text),
     field("hostNetwork", Shape::Boolean),
     field("initContainers", Shape::List(&CONTAINER)),
     field("nodeName", Shape::Text),

@@ -1,0 +1,175 @@
+//! NP205: a label that is nearly one that pods have.
+
+use policy_core::policy::{Namespaces, Peer};
+use policy_core::selector::Values;
+use policy_core::{FieldPath, Labels, Selector};
+
+use super::split_peer;
+use crate::lint::world::is_injected;
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
+use crate::manifest::Content;
+
+rule! {
+    /// ## What it finds
+    /// Selectors that match no pod, where one label makes the difference, and pods have one that looks the same but for a
+    /// typing error, upper and lower case, or the prefix of its key; and selectors whose labels a workload has on itself
+    /// and not on its pods.
+    ///
+    /// ## Why it matters
+    /// Labels are compared letter by letter, and only those of pods count.
+    ///
+    /// ## Example
+    /// ```yaml
+    /// kind: Pod
+    /// metadata: {name: web, namespace: shop, labels: {app: frontend}}
+    /// ---
+    /// kind: NetworkPolicy
+    /// metadata: {name: web, namespace: shop}
+    /// spec:
+    ///   podSelector: {matchLabels: {app: fronted}}
+    ///   policyTypes: [Ingress]
+    /// ```
+    ///
+    /// ## Use instead
+    /// ```yaml
+    /// kind: Pod
+    /// metadata: {name: web, namespace: shop, labels: {app: frontend}}
+    /// ---
+    /// kind: NetworkPolicy
+    /// metadata: {name: web, namespace: shop}
+    /// spec:
+    ///   podSelector: {matchLabels: {app: frontend}}
+    ///   policyTypes: [Ingress]
+    /// ```
+    pub(super) const RULE: Rule = Rule {
+        code: "NP205",
+        name: "near-miss-label",
+        severity: Severity::Warning,
+        certainty: Certainty::ClosedWorld,
+        check,
+    };
+}
+
+fn check(input: &Input<'_>, findings: &mut Findings) {
+    let subjects = FieldPath::root().field("spec").field("podSelector");
+    for policy in &input.policies {
+        let own = policy.meaning.id.namespace.as_ref();
+        let selector = &policy.meaning.subjects;
+        findings.extend(near_miss(
+            input,
+            policy,
+            &subjects,
+            [own].into_iter(),
+            selector,
+        ));
+    }
+    for (policy, rule, index, peer) in input.peers() {
+        let Peer::Pods { namespaces, pods } = peer else {
+            continue;
+        };
+        if split_peer::is_half(&rule, index) && *namespaces == Namespaces::Own {
+            continue;
+        }
+        let own = policy.meaning.id.namespace.as_ref();
+        let matching = input.world.matching(own, namespaces);
+        let path = rule.peer_path(index).field("podSelector");
+        findings.extend(near_miss(input, policy, &path, matching, pods));
+    }
+}
+
+fn near_miss<'w>(
+    input: &'w Input<'_>,
+    policy: &LintPolicy<'_>,
+    path: &FieldPath,
+    namespaces: impl Iterator<Item = &'w str>,
+    selector: &Selector,
+) -> Option<Finding> {
+    if selector.is_everything() || !selector.is_satisfiable() {
+        return None;
+    }
+    let namespaces: Vec<&str> = namespaces.collect();
+    let is_absent = |namespace: &&str| input.world.has_match(namespace, selector) == Some(false);
+    if namespaces.is_empty() || !namespaces.iter().all(is_absent) {
+        return None;
+    }
+    let mut pods = namespaces
+        .iter()
+        .flat_map(|namespace| input.world.pods_in(namespace));
+    let near = pods.find_map(|pod| {
+        let miss = only_miss(selector, &pod.labels)?;
+        let (wanted, held) = miss;
+        Some(format!("pod {} has {held}, not {wanted}", pod.id))
+    });
+    let (message, fix) = if let Some(message) = near {
+        (message, "write the label as the pods have it")
+    } else {
+        let workload = labelled_itself(input, &namespaces, selector)?;
+        (
+            format!("{workload} has {selector} on itself, but its pods do not"),
+            "put the labels into spec.template.metadata.labels too",
+        )
+    };
+    Some(Finding::new(&RULE, policy, path.clone(), message).with_fix(fix))
+}
+
+/// The wanted label and the one that looks like it, where all else matches.
+fn only_miss(selector: &Selector, labels: &Labels) -> Option<(String, String)> {
+    let mut unmet = selector
+        .constraints()
+        .filter(|(key, constraint)| !constraint.admits(labels.value(key)));
+    let (key, constraint) = unmet.next()?;
+    let Values::Only(values) = &constraint.values else {
+        return None;
+    };
+    if unmet.next().is_some() || constraint.may_lack || values.is_empty() {
+        return None;
+    }
+    let like = |(held_key, held): (&str, &str)| {
+        let wanted = values.iter().find(|value| {
+            if held_key == key {
+                looks_like(value, held)
+            } else {
+                is_same_key(key, held_key) && ***value == *held
+            }
+        })?;
+        Some((format!("{key}={wanted}"), format!("{held_key}={held}")))
+    };
+    let mut held = labels.iter().filter(|(key, _)| !is_injected(key));
+    held.find_map(like)
+}
+
+/// Whether a value is another one with a typing error: another case, or one letter in four changed at most.
+fn looks_like(wanted: &str, held: &str) -> bool {
+    let most = wanted.chars().count().min(held.chars().count()) / 4;
+    wanted.eq_ignore_ascii_case(held)
+        || (differs_in_letters(wanted, held) && strsim::osa_distance(wanted, held) <= most.min(2))
+}
+
+/// Names that differ in a number alone (`web-1`, `web-2`) are different names.
+fn differs_in_letters(wanted: &str, held: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars()
+            .filter(|letter| !letter.is_ascii_digit())
+            .collect()
+    };
+    letters(wanted) != letters(held)
+}
+
+/// Whether keys differ in their prefix or in one letter alone.
+fn is_same_key(wanted: &str, held: &str) -> bool {
+    let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
+    wanted != held && (name(wanted).eq_ignore_ascii_case(&name(held)) || looks_like(wanted, held))
+}
+
+/// A workload with these labels on itself.
+fn labelled_itself(input: &Input<'_>, namespaces: &[&str], selector: &Selector) -> Option<String> {
+    let found = input.objects.iter().find(|object| {
+        let Content::Workload(workload) = &object.content else {
+            return false;
+        };
+        let labels: Labels = workload.metadata.labels.iter().flatten().collect();
+        let namespace = object.reference.namespace.as_deref().unwrap_or_default();
+        namespaces.contains(&namespace) && selector.matches(&labels)
+    })?;
+    Some(found.reference.to_string())
+}

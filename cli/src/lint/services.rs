@@ -1,0 +1,159 @@
+//! The Services of the input, and what their ports are on the pods behind them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use policy_core::selector::Constraint;
+use policy_core::{Protocol, Selector};
+
+use super::reach::{Class, ClassId, Reach};
+use crate::manifest::{Backend, Content, Object};
+
+/// A Service that selects pods.
+#[derive(Debug)]
+pub struct Service<'a> {
+    /// The object.
+    pub object: &'a Object,
+    /// Its type, addresses and traffic policy.
+    pub written: &'a k8s_openapi::api::core::v1::Service,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its ports.
+    pub ports: Vec<ServicePort<'a>>,
+    /// The classes of the pods behind it.
+    pub backends: Vec<ClassId>,
+    selector: Selector,
+}
+
+/// A port of a Service.
+#[derive(Debug)]
+pub struct ServicePort<'a> {
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number on the Service.
+    pub port: u16,
+    target: Target<'a>,
+}
+
+#[derive(Debug)]
+enum Target<'a> {
+    Number(u16),
+    Name(&'a str),
+}
+
+impl ServicePort<'_> {
+    /// Its numbers on the pods of a class.
+    pub fn targets(&self, class: &Class<'_>) -> Vec<u16> {
+        match self.target {
+            Target::Number(number) => vec![number],
+            Target::Name(name) => class.numbers(self.protocol, name).collect(),
+        }
+    }
+}
+
+/// The Services of the input, by namespace.
+#[derive(Debug, Default)]
+pub struct Services<'a> {
+    by_namespace: BTreeMap<&'a str, Vec<Service<'a>>>,
+}
+
+impl<'a> Services<'a> {
+    /// Takes the Services that have selectors, and finds their pods.
+    pub(super) fn new(objects: &'a [Object], reach: &Reach<'_>) -> Self {
+        let mut services = Self::default();
+        for object in objects {
+            let Content::Service(written) = &object.content else {
+                continue;
+            };
+            let namespace = object.reference.namespace.as_deref().unwrap_or_default();
+            if let Some(service) = service(object, written, namespace) {
+                let known = services.by_namespace.entry(namespace).or_default();
+                known.retain(|other| other.object.reference != object.reference);
+                known.push(service);
+            }
+        }
+        services.find_backends(reach);
+        services
+    }
+
+    fn find_backends(&mut self, reach: &Reach<'_>) {
+        for (id, class) in reach.numbered() {
+            for service in self
+                .by_namespace
+                .get_mut(class.namespace)
+                .into_iter()
+                .flatten()
+            {
+                if service.selector.matches(class.labels) {
+                    service.backends.push(id);
+                }
+            }
+        }
+    }
+
+    /// The Services of a namespace.
+    pub fn of(&self, namespace: &str) -> &[Service<'a>] {
+        self.by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// All Services.
+    pub fn iter(&self) -> impl Iterator<Item = &Service<'a>> {
+        self.by_namespace.values().flatten()
+    }
+
+    /// The Service and its port that a backend means.
+    pub fn find(&self, backend: &Backend) -> Option<(&Service<'a>, &ServicePort<'a>)> {
+        let mut services = self.of(&backend.namespace).iter();
+        let service = services.find(|service| service.object.reference.name == backend.name)?;
+        let mut ports = service.ports.iter();
+        let port = ports.find(|port| match &backend.port {
+            IntOrString::Int(number) => i32::from(port.port) == *number,
+            IntOrString::String(name) => port.name == Some(name),
+        })?;
+        Some((service, port))
+    }
+}
+
+fn service<'a>(
+    object: &'a Object,
+    written: &'a k8s_openapi::api::core::v1::Service,
+    namespace: &'a str,
+) -> Option<Service<'a>> {
+    let selector = selector(written)?;
+    let ports = written.spec.as_ref()?.ports.iter().flatten();
+    let ports = ports.filter_map(|port| {
+        let number = u16::try_from(port.port).ok()?;
+        let target = match &port.target_port {
+            None => Target::Number(number),
+            Some(IntOrString::Int(target)) => Target::Number(u16::try_from(*target).ok()?),
+            Some(IntOrString::String(name)) => Target::Name(name),
+        };
+        Some(ServicePort {
+            name: port.name.as_deref(),
+            protocol: match port.protocol.as_deref() {
+                None => Protocol::Tcp,
+                Some(protocol) => Protocol::from_api(protocol)?,
+            },
+            port: number,
+            target,
+        })
+    });
+    Some(Service {
+        object,
+        written,
+        namespace,
+        ports: ports.collect(),
+        backends: Vec::new(),
+        selector,
+    })
+}
+
+fn selector(written: &k8s_openapi::api::core::v1::Service) -> Option<Selector> {
+    let labels = written.spec.as_ref()?.selector.as_ref()?;
+    let demands = labels
+        .iter()
+        .map(|(key, value)| (key, Constraint::one_of([value])));
+    (!labels.is_empty()).then(|| demands.collect())
+}
