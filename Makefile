@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test check doc bench fuzz ci
+.PHONY: help setup build demo test test-cluster check doc bench fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,11 @@ demo: setup ## build a cluster of network namespaces and compare every probe wit
 
 test: setup ## run every test but benchmarks and long fuzzing, the kernel tests included (needs root)
 	$(CARGO) test --workspace --all-features --quiet
+
+test-cluster: ## test the agent against a real API server, which is built the first time (needs root and Go)
+	@.ci/setup cluster
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build
+	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
 
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
