@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod cleanup;
+pub mod client;
 pub mod dataplane;
 pub mod enforcer;
 pub mod http;

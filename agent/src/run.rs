@@ -1,10 +1,6 @@
 //! Joins the parts of the agent and runs them until it is told to stop.
 
-use std::path::Path;
-
 use anyhow::{Context, bail};
-use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use nft_backend::config::Config;
 use nft_backend::nft::Nft;
 use tokio::net::TcpListener;
@@ -13,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::args::{Http, Run};
+use crate::client::client;
 use crate::dataplane::{Dataplane, Restored, restore};
 use crate::enforcer::Enforcer;
 use crate::state::Store;
@@ -100,21 +97,6 @@ fn open_kernel(config: &Config, node: &str, store: &Store) -> anyhow::Result<Nft
         Err(error) => tracing::error!(%error, "the saved rules could not be put in force"),
     }
     Ok(nft)
-}
-
-async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .with_context(|| format!("cannot use the kubeconfig {}", path.display()))?
-        }
-        None => kube::Config::incluster()
-            .context("not in a pod with a service account; give --kubeconfig FILE")?,
-    };
-    Client::try_from(config).context("cannot make a client for the API server")
 }
 
 async fn serve(place: Http, shared: Shared, config: Config) -> anyhow::Result<()> {
