@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nft_backend::kernel::Kernel;
 use nft_backend::live::Update;
-use policy_core::{Changes, Engine};
+use policy_core::{Changes, Engine, Event};
 
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::ledger::Entries;
@@ -18,6 +18,9 @@ use crate::watch::Batch;
 /// The engine, the data plane, and what is known but not in force yet.
 #[derive(Debug)]
 pub struct Enforcer<K> {
+    node: String,
+    /// Whether the cluster has a node of this name, once that was told.
+    node_is_known: Option<bool>,
     engine: Engine,
     dataplane: Dataplane<K>,
     store: Option<Store>,
@@ -48,6 +51,8 @@ impl<K: Kernel> Enforcer<K> {
     /// Nothing is known, and nothing is touched before the first [`sync`](Self::sync).
     pub fn new(node: &str, dataplane: Dataplane<K>, shared: Shared) -> Self {
         Self {
+            node: node.to_owned(),
+            node_is_known: None,
             engine: Engine::new(node),
             dataplane,
             store: None,
@@ -152,7 +157,28 @@ impl<K: Kernel> Enforcer<K> {
             let changes = batch.changes.into_iter();
             events.extend(changes.filter_map(|change| change.event));
         }
+        self.note_node(&events);
         self.engine.apply(events)
+    }
+
+    /// With a wrong name no pod is local and nothing is enforced, so that must be told.
+    fn note_node(&mut self, events: &[Event]) {
+        let before = self.node_is_known;
+        let mut is_known = before.unwrap_or_default();
+        for event in events {
+            match event {
+                Event::Node(node) if *node.name == *self.node => is_known = true,
+                Event::NodeGone(name) if **name == *self.node => is_known = false,
+                _ => {}
+            }
+        }
+        self.node_is_known = Some(is_known);
+        if !is_known && before != Some(false) {
+            tracing::warn!(
+                node = self.node,
+                "the cluster has no node of this name; is --node right?"
+            );
+        }
     }
 
     fn repair(&mut self, differences: Vec<String>) -> Result<Found, DataplaneError> {
@@ -178,10 +204,12 @@ impl<K: Kernel> Enforcer<K> {
         }
         let pending = std::mem::take(&mut self.pending);
         let size = self.dataplane.size();
+        let (node, node_is_known) = (&self.node, self.node_is_known.unwrap_or_default());
         self.shared.synced(self.engine.footprint(), size, |ledger| {
             for pending in pending {
                 ledger.take(pending.entries);
             }
+            ledger.note_own_node(node, node_is_known);
         });
     }
 }
@@ -194,7 +222,7 @@ mod tests {
     use nft_backend::config::Config;
     use nft_backend::fake::FakeKernel;
     use nft_backend::kernel::ApplyError;
-    use policy_core::{Event, lower};
+    use policy_core::{Node, lower};
     use serde_json::{Value, json};
 
     fn change(event: Event) -> Change {
@@ -276,6 +304,27 @@ mod tests {
         assert_ne!(enforcer.sync(Vec::new()).unwrap(), Update::Nothing);
         assert!(shared.document()["error"].is_null());
         assert_eq!(shared.document()["inForce"]["newest"]["policies"], 1);
+    }
+
+    #[test]
+    fn a_node_that_the_cluster_does_not_have_is_told() {
+        let (mut enforcer, shared) = enforcer();
+        let problem = || shared.document()["inForce"]["problems"]["Node node-a"].clone();
+        let node = |name: &str| Node {
+            name: name.into(),
+            addresses: vec![],
+        };
+        let sync = |enforcer: &mut Enforcer<_>, event| {
+            enforcer
+                .sync(vec![batch(Kind::Nodes, vec![event])])
+                .unwrap();
+        };
+        sync(&mut enforcer, Event::Node(node("node-b")));
+        assert!(problem()[0].as_str().unwrap().contains("--node"));
+        sync(&mut enforcer, Event::Node(node("node-a")));
+        assert!(problem().is_null());
+        sync(&mut enforcer, Event::NodeGone("node-a".into()));
+        assert!(problem().is_array());
     }
 
     #[test]

@@ -106,6 +106,26 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Notes whether the cluster has the node that rules are made for. Without it no pod is local.
+    pub fn note_own_node(&mut self, node: &str, is_known: bool) {
+        let place = format!("{} {node}", word(Kind::Nodes));
+        let message = "the cluster has no node of this name; is --node right?";
+        if is_known {
+            // What else is wrong with it stays told.
+            if self
+                .problems
+                .get(&place)
+                .is_some_and(|told| told == &[message])
+            {
+                self.problems.remove(&place);
+            }
+        } else {
+            self.problems.insert(place, vec![message.to_owned()]);
+        }
+    }
+}
+
 fn name(identity: &Identity) -> String {
     match identity.namespace.as_str() {
         "" => identity.name.clone(),

@@ -202,3 +202,16 @@ fn a_policy_that_an_older_api_server_let_in_is_closed_where_it_is_wrong_and_told
             == Some(2)
     });
 }
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn a_table_that_somebody_deleted_is_made_again() {
+    let mut cluster = Cluster::start("agent-drift");
+    let _agents = cluster.start_agents();
+    cluster.apply(policy("shop", "deny", &json!({"podSelector": {}})));
+    cluster.agrees("before");
+    cluster.forget_tables();
+    cluster.agrees("after the agents looked");
+    let metrics = cluster.http("node-a", "/metrics");
+    assert!(metrics.contains("nopal_drift_repairs_total 1"), "{metrics}");
+}
