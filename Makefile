@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels check doc bench bench-dataplane fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster check doc bench bench-dataplane fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,11 @@ test: setup ## run every test but benchmarks and long fuzzing, the kernel tests 
 
 test-kernels: setup ## run the packet tests on Debian's stock kernel in a virtual machine, without KVM (needs root)
 	@.ci/test-kernels $(TESTS)
+
+test-cluster: ## test the agent against a real API server, which is built the first time (needs root and Go)
+	@.ci/setup cluster
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build
+	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
 
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check

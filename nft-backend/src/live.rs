@@ -80,7 +80,7 @@ impl Live {
 
     /// Takes this for what is in force, under the names that it has in the kernel.
     pub(crate) fn assume(&mut self, contents: Ruleset) {
-        self.contents = Some(contents);
+        (self.contents, self.index) = (Some(contents), None);
     }
 
     /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force.

@@ -111,6 +111,11 @@ impl Nft {
         self.run(&["-c", "-f", "-"], text.as_bytes()).map(|_| ())
     }
 
+    /// Carries out a transaction that was kept as the text of [`Transaction::to_json`], as a whole or not at all.
+    pub fn apply_saved(&mut self, json: &[u8]) -> Result<(), ApplyError> {
+        self.run(&["-j", "-f", "-"], json).map(|_| ())
+    }
+
     /// Runs nft with these arguments and this input.
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
         let (program, arguments) = self.command_line(arguments)?;

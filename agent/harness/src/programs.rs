@@ -1,0 +1,74 @@
+//! Where the programs are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::HarnessError;
+
+/// The variable by which controller tests are told where the programs are.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// The version that `deploy/envtest/go.mod` pins.
+const VERSION: &str = "v1.36.2";
+
+/// The programs of a control plane.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) etcd: PathBuf,
+    pub(crate) apiserver: PathBuf,
+    pub(crate) kubectl: PathBuf,
+}
+
+impl Programs {
+    /// Finds them all, or says which is missing.
+    pub(crate) fn find() -> Result<Self, HarnessError> {
+        let folder = folder();
+        let built = |program| {
+            let path = folder.join(program);
+            is_there(&path).ok_or_else(|| HarnessError::Missing {
+                program,
+                folder: folder.clone(),
+                remedy: "deploy/envtest/build",
+            })
+        };
+        let places = env::var_os("PATH").unwrap_or_default();
+        let etcd = [folder.clone()]
+            .into_iter()
+            .chain(env::split_paths(&places))
+            .find_map(|place| is_there(&place.join("etcd")));
+        Ok(Self {
+            apiserver: built("kube-apiserver")?,
+            kubectl: built("kubectl")?,
+            etcd: etcd.ok_or_else(|| HarnessError::Missing {
+                program: "etcd",
+                folder: folder.clone(),
+                remedy: "apt-get install etcd-server",
+            })?,
+        })
+    }
+}
+
+fn is_there(path: &Path) -> Option<PathBuf> {
+    path.is_file().then(|| path.to_owned())
+}
+
+fn folder() -> PathBuf {
+    if let Some(assets) = env::var_os(ASSETS).filter(|assets| !assets.is_empty()) {
+        return assets.into();
+    }
+    let cache = env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty());
+    let in_home = || Path::new(&env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = cache.map_or_else(in_home, PathBuf::from);
+    cache.join("nopal").join(format!("envtest-{VERSION}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_one_that_is_built() {
+        let module = include_str!("../../../deploy/envtest/go.mod");
+        assert!(module.contains(&format!("k8s.io/kubernetes {VERSION}\n")));
+    }
+}

@@ -1,0 +1,155 @@
+//! The command line of `nopal-agent`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nft_backend::config::Config;
+use nft_backend::generation::MarkBits;
+
+/// Follows the API server and keeps the rules of its node in force, in the network namespace that it runs in.
+#[derive(Debug, Parser)]
+#[command(name = "nopal-agent", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do; `run` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `run`.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Enforce policies until SIGTERM or SIGINT; the rules stay in force after that.
+    Run(Run),
+    /// Take away the table and the saved state: no policy is in force then.
+    Cleanup(Cleanup),
+}
+
+/// The options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// The node's name as the API server knows it.
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    pub node: Option<String>,
+    /// How to reach the API server; without it, by the service account of the pod that this runs in.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where health, metrics and status are served; `off` for nowhere.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9470", value_parser = parse_http)]
+    pub http: Http,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// The table and the state.
+    #[command(flatten)]
+    pub place: Place,
+    /// The bits of the conntrack mark that hold a flow's generation, together and not used by anybody else.
+    #[arg(long, value_name = "MASK", default_value = "0xff000000", value_parser = parse_mask)]
+    pub mark_mask: MarkBits,
+}
+
+/// The options of `cleanup`.
+#[derive(Debug, Clone, Args)]
+pub struct Cleanup {
+    /// The table and the state.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where the agent keeps what outlives it.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The nftables table, whose name begins with `nopal`.
+    #[arg(long, value_name = "NAME", default_value = Config::TABLE)]
+    pub table: String,
+    /// The directory of the last good rules, for a boot before the API server can be reached.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/nopal")]
+    pub state_dir: PathBuf,
+}
+
+/// Where to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http {
+    /// Nowhere.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A JSON object each.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Place {
+    /// The backend's configuration for this table.
+    pub fn config(&self) -> Result<Config, nft_backend::names::NameError> {
+        Config::for_table(&self.table)
+    }
+}
+
+fn parse_http(text: &str) -> Result<Http, String> {
+    if text == "off" {
+        return Ok(Http::Off);
+    }
+    let address = text.parse().map(Http::At);
+    address.map_err(|_| {
+        "give an address and a port, such as 127.0.0.1:9470 or [::1]:9470, or off".to_owned()
+    })
+}
+
+fn parse_mask(text: &str) -> Result<MarkBits, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    let mask = number.map_err(|error| format!("{error}; give a number such as 0xff000000"))?;
+    MarkBits::from_mask(mask).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn a_node_and_a_kubeconfig_are_enough() {
+        let arguments = parse("nopal-agent --node a --kubeconfig f").unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.run.node.as_deref(), Some("a"));
+        assert_eq!(
+            arguments.run.http,
+            Http::At("127.0.0.1:9470".parse().unwrap())
+        );
+        let spelled = parse("nopal-agent run --node a --http off --mark-mask 0xf0").unwrap();
+        let Some(Command::Run(run)) = spelled.command else {
+            panic!("run was asked for");
+        };
+        assert_eq!(
+            (run.http, run.mark_mask),
+            (Http::Off, MarkBits::from_mask(0xf0).unwrap())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "nopal-agent --http everywhere",
+            "nopal-agent --mark-mask 0xf0f",
+            "nopal-agent --mode shout",
+            "nopal-agent cleanup --node a",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

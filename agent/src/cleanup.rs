@@ -1,0 +1,25 @@
+//! `nopal-agent cleanup`: leaves the node as if nopal had never been there.
+
+use anyhow::Context;
+use nft_backend::nft::Nft;
+
+use crate::args::Cleanup;
+use crate::dataplane::remove;
+use crate::state::Store;
+
+/// Takes away the table of the network namespace that this runs in, and the saved state.
+///
+/// # Errors
+/// When one of them cannot be taken away; what can be is.
+pub fn run(options: &Cleanup) -> anyhow::Result<()> {
+    let place = &options.place;
+    let config = place.config()?;
+    // The state first: whoever starts in between must not put it in force again.
+    let state = Store::new(&place.state_dir).remove();
+    let table = remove(&mut Nft::new(), &config);
+    let had_table =
+        table.with_context(|| format!("cannot take away table inet {}", config.table))?;
+    let had_state = state?;
+    tracing::info!(table = %config.table, had_table, had_state, "cleaned up; no policy is in force");
+    Ok(())
+}

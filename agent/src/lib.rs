@@ -1,0 +1,22 @@
+//! The agent of a node: it follows the API server and keeps the rules of its node in force.
+//!
+//! The road: [`watch`] turns objects into events as they are read from the wire; [`sync`] gathers them, feeds the
+//! engine and puts what changed in force through [`dataplane`]; [`state`] keeps the last good rules for a boot without
+//! API server; [`http`] and [`report`] tell people. [`run`](mod@run) joins them.
+
+pub mod args;
+pub mod cleanup;
+pub mod client;
+pub mod dataplane;
+pub mod enforcer;
+pub mod http;
+pub mod jitter;
+pub mod kind;
+pub mod ledger;
+pub mod metrics;
+pub mod report;
+pub mod run;
+pub mod state;
+pub mod status;
+pub mod sync;
+pub mod watch;

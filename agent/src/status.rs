@@ -1,0 +1,178 @@
+//! What the agent knows about itself, shared between its parts and shown by `GET /v1/status`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use policy_core::incremental::Footprint;
+use serde::Serialize;
+
+use crate::dataplane::Size;
+use crate::kind::Kind;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+
+/// The agent's knowledge about itself. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    node: String,
+    metrics: Metrics,
+    state: Mutex<State>,
+}
+
+/// What changes.
+#[derive(Debug, Default)]
+struct State {
+    ledger: Ledger,
+    footprint: Footprint,
+    size: Size,
+    last_sync: Option<Instant>,
+    error: Option<String>,
+    watches: BTreeMap<Kind, Watch>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watch {
+    healthy: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// The document under `/v1/status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    node: &'a str,
+    version: &'static str,
+    mode: &'static str,
+    ready: bool,
+    in_force: &'a Ledger,
+    counts: Counts,
+    watches: &'a BTreeMap<Kind, Watch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync_seconds_ago: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: &'a Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
+    namespaces: usize,
+    nodes: usize,
+    pods: usize,
+    policies: usize,
+    subjects: usize,
+    chains: usize,
+    sets: usize,
+    elements: usize,
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    pub fn new(node: &str) -> Self {
+        Self(Arc::new(Inner {
+            node: node.to_owned(),
+            metrics: Metrics::default(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// A watch delivers.
+    pub fn watch_works(&self, kind: Kind) {
+        let mut state = self.state();
+        let watch = state.watches.entry(kind).or_default();
+        if !watch.healthy {
+            *watch = Watch {
+                healthy: true,
+                error: None,
+            };
+            self.metrics().set_watch(kind, true);
+        }
+    }
+
+    /// A watch was interrupted.
+    pub fn watch_failed(&self, kind: Kind, error: &str) {
+        let watch = Watch {
+            healthy: false,
+            error: Some(error.to_owned()),
+        };
+        self.state().watches.insert(kind, watch);
+        self.metrics().set_watch(kind, false);
+    }
+
+    /// Everything that was known is in force now.
+    pub fn synced(&self, footprint: Footprint, size: Size, update: impl FnOnce(&mut Ledger)) {
+        let mut state = self.state();
+        update(&mut state.ledger);
+        state.footprint = footprint;
+        state.size = size;
+        state.last_sync = Some(Instant::now());
+        state.error = None;
+        drop(state);
+        let metrics = self.metrics();
+        metrics.set_size(size);
+        metrics.set_objects(Kind::Namespaces, footprint.namespaces);
+        metrics.set_objects(Kind::Nodes, footprint.nodes);
+        metrics.set_objects(Kind::Pods, footprint.pods);
+        metrics.set_objects(Kind::Policies, footprint.policies);
+    }
+
+    /// What was known is not in force.
+    pub fn sync_failed(&self, error: &str) {
+        self.state().error = Some(error.to_owned());
+        self.metrics().sync_failures.inc();
+    }
+
+    /// Whether a first complete view is in force.
+    pub fn is_ready(&self) -> bool {
+        self.state().last_sync.is_some()
+    }
+
+    /// How long ago the last sync succeeded.
+    pub fn sync_age(&self) -> Option<Duration> {
+        self.state().last_sync.map(|at| at.elapsed())
+    }
+
+    /// The document under `/v1/status`.
+    pub fn document(&self) -> serde_json::Value {
+        let state = self.state();
+        let footprint = &state.footprint;
+        let document = Document {
+            node: &self.0.node,
+            version: env!("CARGO_PKG_VERSION"),
+            mode: "enforce",
+            ready: state.last_sync.is_some(),
+            in_force: &state.ledger,
+            counts: Counts {
+                namespaces: footprint.namespaces,
+                nodes: footprint.nodes,
+                pods: footprint.pods,
+                policies: footprint.policies,
+                subjects: footprint.subjects,
+                chains: state.size.chains,
+                sets: state.size.sets,
+                elements: state.size.elements,
+            },
+            watches: &state.watches,
+            last_sync_seconds_ago: state.last_sync.map(|at| at.elapsed().as_secs_f64()),
+            error: &state.error,
+        };
+        // Names and numbers always become JSON.
+        serde_json::to_value(document).unwrap_or_default()
+    }
+
+    /// A panic elsewhere leaves plain values behind, which are still right.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

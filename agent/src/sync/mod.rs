@@ -1,0 +1,374 @@
+//! The one task that puts changes in force.
+//!
+//! Nothing is applied before a complete view of all four kinds is there. After that a change goes out at once when it
+//! is quiet; under load, all that came within the window goes out together. After a failure what was in force stays,
+//! and the next attempt comes after a growing pause.
+
+mod schedule;
+
+pub use schedule::{Schedule, Task, Timing};
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
+
+use nft_backend::kernel::Kernel;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+use crate::enforcer::{Enforcer, Found};
+use crate::jitter;
+use crate::kind::Kind;
+use crate::metrics::gauge;
+use crate::status::Shared;
+use crate::watch::Batch;
+
+/// Changes that wait, and which kinds have been seen as a whole.
+#[derive(Debug, Default)]
+struct Backlog {
+    batches: Vec<Batch>,
+    complete: BTreeSet<Kind>,
+}
+
+impl Backlog {
+    fn add(&mut self, batch: Batch) {
+        if batch.is_complete && self.complete.insert(batch.kind) {
+            tracing::info!(kind = ?batch.kind, objects = batch.changes.len(), "first complete view");
+        }
+        self.batches.push(batch);
+    }
+
+    /// Whether there is anything to put in force.
+    fn is_due(&self) -> bool {
+        !self.batches.is_empty() && self.complete.len() == Kind::ALL.len()
+    }
+
+    fn changes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.changes.len()).sum()
+    }
+}
+
+/// Puts what `queue` brings in force until `stop` ends or nobody sends any more. The rules stay when it ends.
+///
+/// # Errors
+/// When the enforcing thread panicked: nobody knows its state then, and the process should start anew.
+pub async fn run<K: Kernel + Send + 'static>(
+    mut enforcer: Enforcer<K>,
+    mut queue: Receiver<Batch>,
+    timing: Timing,
+    shared: Shared,
+    stop: impl Future<Output = ()>,
+) -> Result<(), JoinError> {
+    let mut stop = pin!(stop);
+    let mut schedule = Schedule::new(timing);
+    let mut backlog = Backlog::default();
+    loop {
+        let next = schedule.next();
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            batch = queue.recv() => {
+                let Some(batch) = batch else { break };
+                backlog.add(batch);
+                while let Ok(batch) = queue.try_recv() {
+                    backlog.add(batch);
+                }
+                shared.metrics().queue.set(gauge(backlog.changes()));
+                if backlog.is_due() {
+                    schedule.change(now());
+                }
+            }
+            () = until(next) => {
+                let Some((_, task)) = next else { continue };
+                let batches = match task {
+                    Task::Sync => {
+                        schedule.begin(now());
+                        std::mem::take(&mut backlog.batches)
+                    }
+                    _ => Vec::new(),
+                };
+                let (back, succeeded) = spawn_blocking(move || work(enforcer, task, batches)).await?;
+                enforcer = back;
+                shared.metrics().queue.set(gauge(backlog.changes()));
+                match (task, succeeded) {
+                    (Task::Sync, true) => schedule.succeeded(now()),
+                    (Task::Look | Task::Verify, false) => {
+                        schedule.done(task, now());
+                        schedule.failed(now(), jitter::share());
+                    }
+                    (Task::Sync, false) => schedule.failed(now(), jitter::share()),
+                    (_, _) => schedule.done(task, now()),
+                }
+            }
+        }
+    }
+    spawn_blocking(move || enforcer.save()).await?;
+    Ok(())
+}
+
+/// Does one task; gives whether it succeeded.
+fn work<K: Kernel>(
+    mut enforcer: Enforcer<K>,
+    task: Task,
+    batches: Vec<Batch>,
+) -> (Enforcer<K>, bool) {
+    let looked = match task {
+        Task::Sync => {
+            let done = enforcer.sync(batches).is_ok();
+            return (enforcer, done);
+        }
+        Task::Save => {
+            enforcer.save();
+            return (enforcer, true);
+        }
+        Task::Look => enforcer.look(),
+        Task::Verify => enforcer.verify(),
+    };
+    let succeeded = match looked {
+        Ok(Found::Right | Found::Repaired(_)) => true,
+        Err(error) => {
+            tracing::error!(%error, "cannot tell whether our rules are in force");
+            false
+        }
+    };
+    (enforcer, succeeded)
+}
+
+/// tokio's clock, which tests can hold.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn until(next: Option<(std::time::Instant, Task)>) {
+    match next {
+        Some((at, _)) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::Dataplane;
+    use crate::watch::{Change, Identity, Trouble};
+    use nft_backend::config::Config;
+    use nft_backend::fake::FakeKernel;
+    use nft_backend::generation::MarkBits;
+    use nft_backend::in_force::InForce;
+    use nft_backend::kernel::ApplyError;
+    use nft_backend::names::Name;
+    use nft_backend::transaction::Transaction;
+    use policy_core::{Event, PodId, lower};
+    use serde_json::json;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+    use tokio::sync::mpsc::{Sender, channel};
+    use tokio::sync::oneshot;
+    use tokio::time::sleep;
+
+    /// A fake kernel that the test keeps a hand on.
+    #[derive(Debug, Clone, Default)]
+    struct Held(Arc<Mutex<FakeKernel>>);
+
+    impl Held {
+        fn transactions(&self) -> usize {
+            self.0.lock().unwrap().applied().len()
+        }
+    }
+
+    impl Kernel for Held {
+        fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+            self.0.lock().unwrap().apply(transaction)
+        }
+
+        fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
+            self.0.lock().unwrap().check(transaction)
+        }
+
+        fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+            self.0.lock().unwrap().list(table)
+        }
+
+        fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+            self.0.lock().unwrap().outline(table)
+        }
+
+        fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+            self.0.lock().unwrap().clear_marks(bits)
+        }
+    }
+
+    struct Running {
+        kernel: Held,
+        shared: Shared,
+        queue: Sender<Batch>,
+        stop: oneshot::Sender<()>,
+        task: tokio::task::JoinHandle<Result<(), JoinError>>,
+    }
+
+    fn start() -> Running {
+        let kernel = Held::default();
+        let shared = Shared::new("node-a");
+        let dataplane = Dataplane::new("node-a", Config::default(), kernel.clone());
+        let enforcer = Enforcer::new("node-a", dataplane, shared.clone());
+        let (queue, receiver) = channel(1_000);
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let task = run(
+            enforcer,
+            receiver,
+            Timing::default(),
+            shared.clone(),
+            stopped,
+        );
+        Running {
+            kernel,
+            shared,
+            queue,
+            stop,
+            task: tokio::spawn(task),
+        }
+    }
+
+    fn batch(kind: Kind, event: Option<Event>, is_complete: bool) -> Batch {
+        let change = |event| Change {
+            event: Some(event),
+            version: 1,
+            identity: Identity::default(),
+            trouble: Trouble::None,
+        };
+        Batch {
+            kind,
+            changes: event.into_iter().map(change).collect(),
+            is_complete,
+            received: std::time::Instant::now(),
+        }
+    }
+
+    fn pod(number: u8) -> Event {
+        let object = json!({
+            "metadata": {"name": format!("p{number}"), "namespace": "shop"},
+            "spec": {"nodeName": "node-a", "containers": []},
+            "status": {"podIPs": [{"ip": format!("10.0.0.{number}")}]},
+        });
+        Event::Pod(lower::pod(&serde_json::from_value(object).unwrap()).0)
+    }
+
+    fn deny() -> Event {
+        let object = json!({
+            "metadata": {"name": "deny", "namespace": "shop"},
+            "spec": {"podSelector": {}},
+        });
+        Event::Policy(lower::policy(&serde_json::from_value(object).unwrap(), &[]).0)
+    }
+
+    /// Lets time pass until something holds. Held time goes on only while no thread works.
+    async fn settle(until: impl Fn() -> bool) {
+        for _ in 0..10_000 {
+            if until() {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("what was waited for did not happen");
+    }
+
+    async fn start_complete() -> Running {
+        let running = start();
+        for kind in Kind::ALL {
+            let event = (kind == Kind::Policies).then(deny);
+            running.queue.send(batch(kind, event, true)).await.unwrap();
+        }
+        settle(|| running.shared.is_ready()).await;
+        running
+    }
+
+    fn pods(running: &Running) -> serde_json::Value {
+        running.shared.document()["counts"]["pods"].clone()
+    }
+
+    fn syncs(running: &Running) -> u64 {
+        let text = running.shared.metrics().text();
+        let name = "nopal_sync_duration_seconds_count ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_applied_before_all_kinds_were_seen_as_a_whole() {
+        let running = start();
+        for kind in [Kind::Pods, Kind::Nodes, Kind::Namespaces] {
+            running.queue.send(batch(kind, None, true)).await.unwrap();
+        }
+        let partial = batch(Kind::Policies, Some(deny()), false);
+        running.queue.send(partial).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(running.kernel.transactions(), 0);
+        assert!(!running.shared.is_ready());
+        running
+            .queue
+            .send(batch(Kind::Policies, None, true))
+            .await
+            .unwrap();
+        settle(|| running.shared.is_ready()).await;
+        assert!(running.kernel.transactions() > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_changes_under_load_are_one_update() {
+        let running = start_complete().await;
+        sleep(Duration::from_secs(1)).await;
+        running
+            .queue
+            .send(batch(Kind::Pods, Some(pod(1)), false))
+            .await
+            .unwrap();
+        settle(|| pods(&running) == 1).await;
+        let before = syncs(&running);
+        // All within the window after the first, which went out at once.
+        for number in 2..=40 {
+            running
+                .queue
+                .send(batch(Kind::Pods, Some(pod(number)), false))
+                .await
+                .unwrap();
+        }
+        settle(|| pods(&running) == 40).await;
+        assert_eq!(syncs(&running), before + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_update_is_tried_again_by_itself() {
+        let running = start_complete().await;
+        sleep(Duration::from_secs(1)).await;
+        let refused = ApplyError::Refused {
+            stderr: "busy".to_owned(),
+        };
+        running.kernel.0.lock().unwrap().fail(1, refused);
+        running
+            .queue
+            .send(batch(Kind::Pods, Some(pod(1)), false))
+            .await
+            .unwrap();
+        settle(|| running.shared.document()["error"].is_string()).await;
+        assert_eq!(pods(&running), 0);
+        settle(|| pods(&running) == 1).await;
+        assert!(running.shared.document()["error"].is_null());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_leaves_the_rules_in_force() {
+        let running = start_complete().await;
+        let gone = Event::PodGone(PodId::new("shop", "never"));
+        running
+            .queue
+            .send(batch(Kind::Pods, Some(gone), false))
+            .await
+            .unwrap();
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap().unwrap();
+        let table = Config::default().table;
+        assert!(running.kernel.outline(&table).unwrap().is_some());
+    }
+}

@@ -1,0 +1,191 @@
+//! When the sync does what: a function of moments, without a clock.
+
+use std::time::{Duration, Instant};
+
+/// The times that the sync keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Between the beginnings of two syncs under load, and so the longest that a change waits.
+    pub window: Duration,
+    /// The first pause after a failure; it doubles with each further one.
+    pub retry: Duration,
+    /// The longest pause after a failure.
+    pub longest_retry: Duration,
+    /// How often it is looked whether our table is there.
+    pub look: Duration,
+    /// How often everything in force is compared with what should be.
+    pub verify: Duration,
+    /// How long rules are in force before they are written to disk.
+    pub save: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_millis(50),
+            retry: Duration::from_millis(200),
+            longest_retry: Duration::from_secs(30),
+            look: Duration::from_secs(15),
+            verify: Duration::from_secs(300),
+            save: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Putting changes in force.
+    Sync,
+    /// Looking whether the table is there.
+    Look,
+    /// Comparing everything.
+    Verify,
+    /// Writing to disk.
+    Save,
+}
+
+/// When each task is due next.
+#[derive(Debug)]
+pub struct Schedule {
+    timing: Timing,
+    sync: Option<Instant>,
+    look: Option<Instant>,
+    verify: Option<Instant>,
+    save: Option<Instant>,
+    last_begin: Option<Instant>,
+    failures: u32,
+}
+
+impl Schedule {
+    /// Nothing is due.
+    pub fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            sync: None,
+            look: None,
+            verify: None,
+            save: None,
+            last_begin: None,
+            failures: 0,
+        }
+    }
+
+    /// A change waits since `now`: it is due at once when it was quiet for a window, and otherwise when the window ends.
+    /// After a failure the pause counts, whatever comes.
+    pub fn change(&mut self, now: Instant) {
+        let end = self.last_begin.map(|begin| begin + self.timing.window);
+        self.sync.get_or_insert(end.map_or(now, |end| end.max(now)));
+    }
+
+    /// A sync begins.
+    pub fn begin(&mut self, now: Instant) {
+        self.last_begin = Some(now);
+        self.sync = None;
+    }
+
+    /// Everything is in force.
+    pub fn succeeded(&mut self, now: Instant) {
+        self.failures = 0;
+        self.save.get_or_insert(now + self.timing.save);
+        self.look.get_or_insert(now + self.timing.look);
+        self.verify.get_or_insert(now + self.timing.verify);
+    }
+
+    /// It is not. `jitter`, between 0 and 1, keeps many agents from trying in step.
+    pub fn failed(&mut self, now: Instant, jitter: f64) {
+        let doubled = self.timing.retry * 2_u32.saturating_pow(self.failures.min(16));
+        let pause = doubled.min(self.timing.longest_retry);
+        self.failures += 1;
+        self.sync = Some(now + pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0));
+    }
+
+    /// The next task, and when it is due; `None` while there is nothing to wait for.
+    pub fn next(&self) -> Option<(Instant, Task)> {
+        let tasks = [
+            (self.sync, Task::Sync),
+            (self.save, Task::Save),
+            (self.look, Task::Look),
+            (self.verify, Task::Verify),
+        ];
+        let due = tasks
+            .into_iter()
+            .filter_map(|(at, task)| at.map(|at| (at, task)));
+        // Of several that are due, syncs come first.
+        due.min_by_key(|(at, task)| (*at, *task != Task::Sync))
+    }
+
+    /// A task other than a sync is done.
+    pub fn done(&mut self, task: Task, now: Instant) {
+        match task {
+            Task::Sync => {}
+            Task::Look => self.look = Some(now + self.timing.look),
+            Task::Verify => self.verify = Some(now + self.timing.verify),
+            Task::Save => self.save = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn sync_at(schedule: &Schedule) -> Option<Instant> {
+        schedule
+            .next()
+            .filter(|(_, task)| *task == Task::Sync)
+            .map(|(at, _)| at)
+    }
+
+    #[test]
+    fn a_change_is_due_at_once_when_quiet_and_at_the_end_of_the_window_under_load() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Timing::default());
+        assert_eq!(schedule.next(), None);
+        schedule.change(start);
+        assert_eq!(sync_at(&schedule), Some(start));
+        schedule.begin(start);
+        schedule.succeeded(start + 5 * MS);
+        schedule.change(start + 10 * MS);
+        schedule.change(start + 40 * MS);
+        assert_eq!(sync_at(&schedule), Some(start + 50 * MS));
+        schedule.begin(start + 50 * MS);
+        schedule.succeeded(start + 55 * MS);
+        schedule.change(start + 300 * MS);
+        assert_eq!(sync_at(&schedule), Some(start + 300 * MS));
+    }
+
+    #[test]
+    fn pauses_after_failures_double_up_to_the_longest_and_end_with_a_success() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Timing::default());
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            schedule.begin(now);
+            schedule.failed(now, 1.0);
+            schedule.change(now);
+            pauses.push((sync_at(&schedule).unwrap() - now).as_millis());
+        }
+        assert_eq!(pauses[..4], [200, 400, 800, 1600]);
+        assert_eq!(pauses[9], 30_000);
+        schedule.succeeded(now);
+        schedule.begin(now);
+        schedule.failed(now, 0.0);
+        assert_eq!(sync_at(&schedule), Some(now + 100 * MS));
+    }
+
+    #[test]
+    fn rules_are_saved_once_and_looked_at_again_and_again() {
+        let now = Instant::now();
+        let timing = Timing::default();
+        let mut schedule = Schedule::new(timing.clone());
+        schedule.succeeded(now);
+        assert_eq!(schedule.next(), Some((now + timing.save, Task::Save)));
+        schedule.done(Task::Save, now + timing.save);
+        assert_eq!(schedule.next(), Some((now + timing.look, Task::Look)));
+        schedule.done(Task::Look, now + timing.look);
+        assert_eq!(schedule.next(), Some((now + 2 * timing.look, Task::Look)));
+    }
+}
