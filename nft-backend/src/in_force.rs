@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{BASE, DENIED, DIGEST, Epoch, Name, STAMP};
+use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -161,8 +161,8 @@ impl InForce {
             .or_else(|| told("map", self.maps.keys().find(is_foreign)))
             .or_else(|| self.others.first().cloned())
             .or_else(|| {
-                let mut counters = self.counters.iter();
-                told("counter", counters.find(|name| name.as_str() != DENIED))
+                let is_foreign = |name: &&Name| ![DENIED, AUDITED].contains(&name.as_str());
+                told("counter", self.counters.iter().find(is_foreign))
             })
     }
 
