@@ -11,6 +11,7 @@ pub mod cni;
 pub mod dataplane;
 pub mod enforcer;
 pub mod http;
+pub mod install;
 pub mod jitter;
 pub mod kind;
 pub mod ledger;
