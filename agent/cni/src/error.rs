@@ -1,6 +1,6 @@
 //! Errors as the CNI specification has them: a code, a message and details, as JSON on standard output.
 
-use serde::Serialize;
+use serde_json::json;
 
 /// What the code of an error says (CNI specification, "Error").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,20 +63,12 @@ impl CniError {
 
     /// The object that the runtime reads from standard output.
     pub fn to_json(&self, cni_version: &str) -> String {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Written<'a> {
-            cni_version: &'a str,
-            code: u32,
-            msg: &'a str,
-            details: &'a str,
-        }
-        let written = Written {
-            cni_version,
-            code: self.code.number(),
-            msg: &self.message,
-            details: &self.details,
-        };
-        serde_json::to_string(&written).expect("text and a number become JSON")
+        json!({
+            "cniVersion": cni_version,
+            "code": self.code.number(),
+            "msg": self.message,
+            "details": self.details,
+        })
+        .to_string()
     }
 }

@@ -66,8 +66,9 @@ impl Leases {
             version: VERSION,
             attachments,
         };
-        let bytes = serde_json::to_vec(&written).expect("texts and addresses become JSON");
-        self.replace(&bytes)
+        let bytes = serde_json::to_vec(&written).map_err(std::io::Error::from);
+        bytes
+            .and_then(|bytes| self.replace(&bytes))
             .map_err(|source| self.io("write", source))
     }
 

@@ -47,8 +47,10 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, desk: Desk) {
     let clients = Arc::new(Semaphore::new(CLIENTS));
     loop {
-        let place = clients.clone().acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
+        let Ok(place) = clients.clone().acquire_owned().await else {
+            // Nobody closes the semaphore.
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(attend(stream, desk.clone(), place));

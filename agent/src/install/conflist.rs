@@ -2,10 +2,11 @@
 //! field keeps its place and each value its bytes.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// The plugin's type, and its program's name.
 pub const PLUGIN: &str = "nopal-cni";
@@ -45,6 +46,16 @@ pub enum ConfError {
 
 /// An object whose fields keep their order.
 struct Object(Vec<(String, Box<RawValue>)>);
+
+/// The entry of our plugin, which finds the agent at `socket` and lets pods of `exempt` namespaces pass.
+#[must_use]
+pub fn entry(socket: &Path, exempt: &[String]) -> Value {
+    let mut entry = json!({"type": PLUGIN, "socket": socket});
+    if !exempt.is_empty() {
+        entry["exemptNamespaces"] = exempt.into();
+    }
+    entry
+}
 
 /// The configuration with `entry` as its last plugin; `None` when it is so already.
 pub fn with_plugin(text: &str, shape: Shape, entry: &Value) -> Result<Option<String>, ConfError> {
@@ -206,7 +217,6 @@ impl<'de> Deserialize<'de> for Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     const FLANNEL: &str = r#"{
       "name": "cbr0", "future": {"b": 1.50, "a": 12345678901234567890123},

@@ -98,7 +98,7 @@ impl Installer {
             }
             Shape::Single => {
                 let list = path.with_extension("conflist");
-                self.expect_own(&list, &path)?;
+                expect_own(&list, &path)?;
                 files::create(&list, &edited, &text)?;
                 // A `.conf` comes before the `.conflist` of its name, so until here it was the one that is read.
                 files::rename(&path, &saved(&path))?;
@@ -106,6 +106,11 @@ impl Installer {
             }
         }
         Ok(changed)
+    }
+
+    /// Looks whether the CNI is one that can be added to, without touching anything.
+    pub fn check(&self) -> Result<(), InstallError> {
+        self.current().map(|_| ())
     }
 
     /// Installs again and again, since a CNI may write its file anew whenever it starts. Says what changes.
@@ -148,18 +153,18 @@ impl Installer {
             Err(source) => Err(InstallError::Conf { path, source }),
         }
     }
+}
 
-    /// A list beside the single configuration must be the one that an earlier install made of it.
-    fn expect_own(&self, list: &Path, single: &Path) -> Result<(), InstallError> {
-        if !files::exists(list) {
-            return Ok(());
-        }
-        let text = files::read(list)?;
-        let is_own = conflist::has_plugin(&text.content).unwrap_or_default();
-        is_own
-            .then_some(())
-            .ok_or_else(|| InstallError::Both(single.to_owned()))
+/// A list beside the single configuration must be the one that an earlier install made of it.
+fn expect_own(list: &Path, single: &Path) -> Result<(), InstallError> {
+    if !files::exists(list) {
+        return Ok(());
     }
+    let text = files::read(list)?;
+    let is_own = conflist::has_plugin(&text.content).unwrap_or_default();
+    is_own
+        .then_some(())
+        .ok_or_else(|| InstallError::Both(single.to_owned()))
 }
 
 /// Takes the plugin's entry out of every list and its program away; gives the files that were changed. What cannot be
