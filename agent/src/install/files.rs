@@ -189,10 +189,11 @@ fn write(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Res
             .mode(0o600)
             .open(path)?;
         file.write_all(bytes)?;
+        // In this order: who gave a file away may not change its mode any more without another capability.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         if let Some((user, group)) = owner {
             fchown(&file, Some(user), Some(group))?;
         }
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()
     };
     written().map_err(|source| {
