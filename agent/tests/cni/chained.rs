@@ -24,7 +24,8 @@ const PODS: u8 = 12;
 /// How long packets of both senders are looked for in a pod that has started.
 const WATCHED: Duration = Duration::from_millis(200);
 
-fn lab(prefix: &str) -> Lab {
+/// A node with two pods beside the ones that the runtime starts.
+pub(crate) fn lab(prefix: &str) -> Lab {
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let sender = |name: &str, at: &str| PodSpec {
         name: format!("shop/{name}"),

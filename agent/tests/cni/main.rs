@@ -7,6 +7,7 @@
 )]
 
 mod chained;
+mod installed;
 mod runtime;
 mod site;
 mod specification;
