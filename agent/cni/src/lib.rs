@@ -9,6 +9,7 @@ mod client;
 pub mod config;
 pub mod environment;
 pub mod error;
+mod neighbours;
 pub mod plugin;
 pub mod prev_result;
 pub mod protocol;

@@ -12,6 +12,7 @@ use crate::client::ask;
 use crate::config::{self, Config, NEWEST, VERSIONS};
 use crate::environment::{Environment, Verb};
 use crate::error::{CniError, Code};
+use crate::neighbours::drop_waiting;
 use crate::prev_result;
 use crate::protocol::{Attachment, Order, Reply};
 
@@ -85,18 +86,23 @@ fn add<'c>(environment: &Environment, config: &'c Config) -> Result<&'c RawValue
         "the rules of pod {}/{} are not in force",
         pod.namespace, pod.name
     );
+    let later = |reason| CniError::new(Code::TryAgainLater, failed.clone(), reason);
+    let addresses = attachment.addresses.clone();
     match ask(&config.socket, Order::Attach(attachment), config.patience) {
-        Ok(Reply::Done) => Ok(result),
-        Ok(Reply::Refused(reason)) => Err(CniError::new(Code::InvalidConfig, failed, reason)),
-        Ok(Reply::TryAgain(reason) | Reply::Unknown(reason)) => {
-            Err(CniError::new(Code::TryAgainLater, failed, reason))
+        Ok(Reply::Done) => {}
+        Ok(Reply::Refused(reason)) => {
+            return Err(CniError::new(Code::InvalidConfig, failed, reason));
         }
-        Err(error) => Err(CniError::new(
-            Code::TryAgainLater,
-            failed,
-            error.to_string(),
-        )),
+        Ok(Reply::TryAgain(reason) | Reply::Unknown(reason)) => return Err(later(reason)),
+        Err(error) => return Err(later(error.to_string())),
     }
+    // The runtime runs plugins in the node's network namespace.
+    drop_waiting(&addresses).map_err(|error| {
+        later(format!(
+            "packets that wait for its addresses cannot be dropped: {error}"
+        ))
+    })?;
+    Ok(result)
 }
 
 fn delete(environment: &Environment, config: &Config) -> Result<(), CniError> {
