@@ -231,7 +231,7 @@ fn every_metric_that_is_watched_exists() {
         match kind {
             "counter" => drop(known.insert(format!("{name}_total"))),
             "histogram" => {
-                known.extend(["bucket", "count", "sum"].map(|end| format!("{name}_{end}")))
+                known.extend(["bucket", "count", "sum"].map(|end| format!("{name}_{end}")));
             }
             _ => drop(known.insert(name.to_owned())),
         }
