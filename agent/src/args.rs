@@ -43,6 +43,9 @@ pub struct Run {
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// The CNI plugin.
+    #[command(flatten)]
+    pub cni: Cni,
     /// The table and the state.
     #[command(flatten)]
     pub place: Place,
@@ -57,6 +60,38 @@ pub struct Cleanup {
     /// The table and the state.
     #[command(flatten)]
     pub place: Place,
+    /// Where the CNI plugin is.
+    #[command(flatten)]
+    pub cni: CniPlace,
+}
+
+/// The options for the CNI plugin. Without them pods are protected as soon as the API shows their addresses.
+#[derive(Debug, Clone, Args)]
+pub struct Cni {
+    /// Serve the CNI plugin at this Unix socket, so that a pod starts once its rules are in force.
+    #[arg(long, value_name = "FILE", value_parser = parse_socket)]
+    pub cni_socket: Option<PathBuf>,
+    /// Where to install the plugin; without a configuration directory it is not installed.
+    #[command(flatten)]
+    pub place: CniPlace,
+    /// The plugin's program that is installed; without it, the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub cni_plugin: Option<PathBuf>,
+    /// A namespace whose pods the plugin does not hold back, nor protect before the API shows their addresses; several
+    /// may be given.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub cni_exempt_namespace: Vec<String>,
+}
+
+/// Where the runtime has its CNI.
+#[derive(Debug, Clone, Args)]
+pub struct CniPlace {
+    /// The CNI's configurations, such as /etc/cni/net.d.
+    #[arg(long, value_name = "DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// The CNI's programs.
+    #[arg(long, value_name = "DIR", default_value = "/opt/cni/bin")]
+    pub cni_bin_dir: PathBuf,
 }
 
 /// Where the agent keeps what outlives it.
@@ -105,6 +140,15 @@ fn parse_http(text: &str) -> Result<Http, String> {
     })
 }
 
+fn parse_socket(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    // The kernel's limit is 108 bytes with the one that ends it; the socket is made under a longer name.
+    if path.is_absolute() && path.file_name().is_some() && text.len() <= 100 {
+        return Ok(path);
+    }
+    Err("give an absolute path of at most 100 bytes, such as /run/nopal/cni.sock".to_owned())
+}
+
 fn parse_mask(text: &str) -> Result<MarkBits, String> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
@@ -148,6 +192,8 @@ mod tests {
             "nopal-agent --mark-mask 0xf0f",
             "nopal-agent --mode shout",
             "nopal-agent cleanup --node a",
+            "nopal-agent --cni-socket cni.sock",
+            "nopal-agent --cni-socket /",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -4,22 +4,33 @@ use anyhow::Context;
 use nft_backend::nft::Nft;
 
 use crate::args::Cleanup;
+use crate::cni::leases::Leases;
 use crate::dataplane::remove;
+use crate::install;
 use crate::state::Store;
 
-/// Takes away the table of the network namespace that this runs in, and the saved state.
+/// Takes away the CNI plugin, the table of the network namespace that this runs in, and the saved state.
 ///
 /// # Errors
 /// When one of them cannot be taken away; what can be is.
 pub fn run(options: &Cleanup) -> anyhow::Result<()> {
     let place = &options.place;
     let config = place.config()?;
-    // The state first: whoever starts in between must not put it in force again.
+    // The plugin first, so that pods can start without an agent.
+    let had_plugin = match &options.cni.cni_conf_dir {
+        Some(conf_dir) => install::remove(conf_dir, &options.cni.cni_bin_dir),
+        None => Ok(Vec::new()),
+    };
+    let had_attachments = Leases::new(&place.state_dir).remove();
+    // The state before the table: whoever starts in between must not put it in force again.
     let state = Store::new(&place.state_dir).remove();
     let table = remove(&mut Nft::new(), &config);
     let had_table =
         table.with_context(|| format!("cannot take away table inet {}", config.table))?;
-    let had_state = state?;
+    let had_state = state? | had_attachments?;
     tracing::info!(table = %config.table, had_table, had_state, "cleaned up; no policy is in force");
+    for path in had_plugin.context("the CNI plugin is still installed")? {
+        tracing::info!(path = %path.display(), "the CNI plugin is taken away");
+    }
     Ok(())
 }

@@ -36,6 +36,7 @@ pub struct Enforcer<K> {
 struct Pending {
     entries: Entries,
     received: Instant,
+    ticket: u64,
 }
 
 /// What a look at the kernel found.
@@ -153,6 +154,7 @@ impl<K: Kernel> Enforcer<K> {
             self.pending.push(Pending {
                 entries: Entries::of(&batch),
                 received: batch.received,
+                ticket: batch.ticket,
             });
             let changes = batch.changes.into_iter();
             events.extend(changes.filter_map(|change| change.event));
@@ -203,6 +205,7 @@ impl<K: Kernel> Enforcer<K> {
             metrics.programming_latency.observe(latency);
         }
         let pending = std::mem::take(&mut self.pending);
+        let ticket = pending.iter().map(|pending| pending.ticket).max();
         let size = self.dataplane.size();
         let (node, node_is_known) = (&self.node, self.node_is_known.unwrap_or_default());
         self.shared.synced(self.engine.footprint(), size, |ledger| {
@@ -211,6 +214,7 @@ impl<K: Kernel> Enforcer<K> {
             }
             ledger.note_own_node(node, node_is_known);
         });
+        self.shared.ticket_in_force(ticket.unwrap_or_default());
     }
 }
 
@@ -240,6 +244,7 @@ mod tests {
             changes: events.into_iter().map(change).collect(),
             is_complete: true,
             received: Instant::now(),
+            ticket: 0,
         }
     }
 

@@ -166,6 +166,7 @@ mod tests {
             }],
             is_complete: false,
             received: Instant::now(),
+            ticket: 0,
         }
     }
 

@@ -2,14 +2,16 @@
 //!
 //! The road: [`watch`] turns objects into events as they are read from the wire; [`sync`] gathers them, feeds the
 //! engine and puts what changed in force through [`dataplane`]; [`state`] keeps the last good rules for a boot without
-//! API server; [`http`] and [`report`] tell people. [`run`](mod@run) joins them.
+//! API server; [`http`] and [`report`] tell people. [`cni`] knows pods of this node before the API shows their addresses. [`run`](mod@run) joins them.
 
 pub mod args;
 pub mod cleanup;
 pub mod client;
+pub mod cni;
 pub mod dataplane;
 pub mod enforcer;
 pub mod http;
+pub mod install;
 pub mod jitter;
 pub mod kind;
 pub mod ledger;

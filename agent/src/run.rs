@@ -6,12 +6,16 @@ use nft_backend::nft::Nft;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::args::{Http, Run};
+use crate::args::{self, Http, Run};
 use crate::client::client;
+use crate::cni;
+use crate::cni::desk::Desk;
+use crate::cni::leases::Leases;
 use crate::dataplane::{Dataplane, Restored, restore};
 use crate::enforcer::Enforcer;
+use crate::install::{self, InstallError, Installer};
 use crate::state::Store;
 use crate::status::Shared;
 use crate::sync::{self, Timing};
@@ -32,6 +36,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         marks: Some(options.mark_mask),
         ..options.place.config()?
     };
+    let installer = installer(&options.cni)?;
     let store = Store::new(&options.place.state_dir);
     let shared = Shared::new(&node);
     let kernel = spawn_blocking({
@@ -43,6 +48,18 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let client = client(options.kubeconfig.as_deref()).await?;
     let (sender, queue) = mpsc::channel(QUEUE);
     let (reporter, events) = report::start(client.clone(), &node);
+    let mut plugin = JoinSet::new();
+    let sender = match &options.cni.cni_socket {
+        Some(socket) => {
+            let leases = Leases::new(&options.place.state_dir);
+            let desk = Desk::new(&node, leases, sender, Some(client.clone()), shared.clone());
+            cni::start(socket, desk, QUEUE, &mut plugin)?
+        }
+        None => sender,
+    };
+    if let Some(installer) = installer {
+        plugin.spawn(installer.keep());
+    }
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
     let dataplane = Dataplane::new(&node, config, kernel);
@@ -57,6 +74,10 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         Some(ended) = watches.join_next() => {
             ended.context("a watch came to a sudden end").and_then(|()| bail!("a watch ended"))
         }
+        Some(ended) = plugin.join_next() => {
+            ended.context("a part for the CNI plugin came to a sudden end")
+                .and_then(|()| bail!("a part for the CNI plugin ended"))
+        }
         ended = &mut site => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error),
@@ -64,10 +85,40 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         },
     };
     watches.abort_all();
+    plugin.abort_all();
     events.abort();
     site.abort();
     tracing::info!("ended; the rules stay in force");
     ended
+}
+
+/// What installs the CNI plugin, if it is to be installed.
+///
+/// # Errors
+/// When the CNI enforces policies itself: two that do so must not be combined, and nothing is touched. Any other reason
+/// why it cannot be installed may pass.
+fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
+    let Some(conf_dir) = &options.place.cni_conf_dir else {
+        return Ok(None);
+    };
+    let Some(socket) = &options.cni_socket else {
+        bail!(
+            "--cni-conf-dir installs a plugin that nobody would answer; give --cni-socket FILE, too"
+        );
+    };
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let beside = own.with_file_name(install::conflist::PLUGIN);
+    let program = options.cni_plugin.clone().unwrap_or(beside);
+    let installer = Installer {
+        conf_dir: conf_dir.clone(),
+        bin_dir: options.place.cni_bin_dir.clone(),
+        program,
+        entry: install::conflist::entry(socket, &options.cni_exempt_namespace),
+    };
+    if let Err(error @ InstallError::Enforces { .. }) = installer.check() {
+        return Err(error.into());
+    }
+    Ok(Some(installer))
 }
 
 /// The kernel of this network namespace, with the saved rules in force if none are.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use policy_core::incremental::Footprint;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::dataplane::Size;
 use crate::kind::Kind;
@@ -21,6 +22,8 @@ struct Inner {
     node: String,
     metrics: Metrics,
     state: Mutex<State>,
+    /// The highest ticket of the batches that are in force.
+    ticket: watch::Sender<u64>,
 }
 
 /// What changes.
@@ -79,6 +82,7 @@ impl Shared {
             node: node.to_owned(),
             metrics: Metrics::default(),
             state: Mutex::default(),
+            ticket: watch::Sender::new(0),
         }))
     }
 
@@ -131,6 +135,22 @@ impl Shared {
     pub fn sync_failed(&self, error: &str) {
         self.state().error = Some(error.to_owned());
         self.metrics().sync_failures.inc();
+    }
+
+    /// The batches up to this ticket are in force: they come in order.
+    pub fn ticket_in_force(&self, ticket: u64) {
+        self.0.ticket.send_if_modified(|highest| {
+            let is_news = ticket > *highest;
+            *highest = ticket.max(*highest);
+            is_news
+        });
+    }
+
+    /// Waits until the batch with this ticket is in force.
+    pub async fn in_force(&self, ticket: u64) {
+        let mut highest = self.0.ticket.subscribe();
+        // The sender lives as long as `self`.
+        let _ = highest.wait_for(|highest| *highest >= ticket).await;
     }
 
     /// Whether a first complete view is in force.

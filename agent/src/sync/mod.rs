@@ -243,6 +243,7 @@ mod tests {
             changes: event.into_iter().map(change).collect(),
             is_complete,
             received: std::time::Instant::now(),
+            ticket: 0,
         }
     }
 

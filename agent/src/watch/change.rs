@@ -55,4 +55,6 @@ pub struct Batch {
     pub is_complete: bool,
     /// When the last of it came from the API server.
     pub received: Instant,
+    /// By which somebody learns that it is in force (`Shared::in_force`); 0 when nobody waits.
+    pub ticket: u64,
 }

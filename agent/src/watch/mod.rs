@@ -5,12 +5,14 @@
 //! wrong makes that kind be listed anew, since after it nobody can be sure of what was missed.
 
 mod change;
+mod fetch;
 mod mask;
 mod object;
 mod read;
 mod relist;
 
 pub use change::{Batch, Change, Identity, Trouble};
+pub use fetch::fetch;
 
 use std::pin::pin;
 use std::time::Duration;

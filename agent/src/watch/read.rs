@@ -11,11 +11,18 @@ use serde_json::Value;
 use super::mask::Mask;
 use crate::kind::Kind;
 
-/// The annotation that says how a policy or a namespace is enforced; the only one that is kept.
+/// The annotation that says how a policy or a namespace is enforced.
 const MODE: &str = "nopal.dev/mode";
 
+/// The annotation of the object that stands for a static pod: the uid by which kubelet and runtime know that pod. The
+/// object itself has another one.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 const METADATA: Mask = Mask::Fields(&[
-    ("annotations", Mask::Fields(&[(MODE, Mask::All)])),
+    (
+        "annotations",
+        Mask::Fields(&[(MODE, Mask::All), (MIRROR, Mask::All)]),
+    ),
     ("deletionTimestamp", Mask::All),
     ("generation", Mask::All),
     ("labels", Mask::All),
@@ -125,7 +132,7 @@ pub(super) fn read(kind: Kind, object: Value) -> Result<Read, String> {
     })
 }
 
-/// The metadata of a masked object, as far as it can be read.
+/// The metadata of a masked object, as far as it can be read; the uid is the one that the runtime knows.
 pub(super) fn metadata(object: &Value) -> ObjectMeta {
     let written = &object["metadata"];
     let text = |field: &str| written[field].as_str().map(str::to_owned);
@@ -133,7 +140,10 @@ pub(super) fn metadata(object: &Value) -> ObjectMeta {
         name: text("name"),
         namespace: text("namespace"),
         resource_version: text("resourceVersion"),
-        uid: text("uid"),
+        uid: written["annotations"][MIRROR]
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| text("uid")),
         generation: written["generation"].as_i64(),
         ..ObjectMeta::default()
     }
@@ -301,6 +311,17 @@ mod tests {
             pod.addresses,
             ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]
         );
+    }
+
+    #[test]
+    fn a_static_pod_has_the_uid_by_which_the_runtime_knows_it() {
+        let annotations = json!({"kubernetes.io/config.mirror": "hash", "other": "x"});
+        let object = json!({"metadata": {"name": "p", "uid": "u", "annotations": annotations}});
+        let object = project(mask(Kind::Pods), object).unwrap();
+        assert_eq!(metadata(&object).uid.as_deref(), Some("hash"));
+        assert_eq!(object["metadata"]["annotations"]["other"], Value::Null);
+        let bare = json!({"metadata": {"uid": "u"}});
+        assert_eq!(metadata(&bare).uid.as_deref(), Some("u"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Relist {
             changes,
             is_complete,
             received: Instant::now(),
+            ticket: 0,
         };
         match event {
             watcher::Event::Init => {
@@ -82,7 +83,7 @@ impl Relist {
 
 /// The object's key, and what became of it. An object that cannot be read is known by name all the same: it is not
 /// gone.
-fn change<F: Followed>(object: Seen<F>) -> (Key, Change) {
+pub(super) fn change<F: Followed>(object: Seen<F>) -> (Key, Change) {
     let metadata = object.metadata;
     let version = metadata.resource_version.as_deref();
     let identity = Identity {

@@ -71,6 +71,7 @@ impl Cluster {
         let launch = |(node, _): (&str, &str)| {
             let state = self.folder.path().join(node);
             let log = self.folder.path().join(format!("{node}.log"));
+            let socket = self.cni_socket(node);
             let arguments = [
                 "--node".as_ref(),
                 node.as_ref(),
@@ -78,6 +79,8 @@ impl Cluster {
                 self.control_plane.kubeconfig(),
                 "--state-dir".as_ref(),
                 state.as_path(),
+                "--cni-socket".as_ref(),
+                socket.as_path(),
             ];
             let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
             Process::start(self.node(node), program, arguments, &log).unwrap()
@@ -254,6 +257,55 @@ impl Cluster {
         });
         assert_eq!(verdicts, [Verdict::Allow, Verdict::Deny]);
         Traffic::start(&self.lab, &streams(), 400).unwrap()
+    }
+
+    /// Runs the CNI plugin on a node as a runtime does, for a pod that other plugins have given `at`.
+    pub(crate) fn plugin(&self, verb: &str, node: &str, namespace: &str, pod: &str, at: &str) {
+        let uid = [
+            "get",
+            "pod",
+            pod,
+            "-n",
+            namespace,
+            "-o",
+            "jsonpath={.metadata.uid}",
+        ];
+        let uid = self.control_plane.kubectl(&uid, "").unwrap();
+        let config = serde_json::json!({
+            "cniVersion": "1.0.0", "name": "lab", "type": "nopal-cni", "timeoutSeconds": 60,
+            "socket": self.cni_socket(node),
+            "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": format!("{at}/32")}]},
+        });
+        let input = self.folder.path().join("plugin.json");
+        std::fs::write(&input, config.to_string()).unwrap();
+        let arguments =
+            format!("K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={pod};K8S_POD_UID={uid}");
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_nopal-cni"))
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", format!("container-of-{pod}"))
+            .env(
+                "CNI_NETNS",
+                self.lab.namespace_of(address(at)).unwrap().path(),
+            )
+            .env("CNI_IFNAME", "eth0")
+            .env("CNI_ARGS", arguments)
+            .stdin(std::fs::File::open(&input).unwrap())
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{ended:?}\n{}", self.log(node));
+    }
+
+    /// Whether packets get from one address to the other at a port that is probed.
+    pub(crate) fn passes(&self, from: &str, to: &str) -> bool {
+        let (from, to) = (address(from), address(to));
+        let kind = ProbeKind::Tcp(PORTS[0]);
+        let probe = Probe { from, to, kind };
+        let seen = self.lab.probe(&[probe], &AtomicBool::new(false)).unwrap();
+        seen == [Seen::Passed]
+    }
+
+    fn cni_socket(&self, node: &str) -> std::path::PathBuf {
+        self.folder.path().join(format!("{node}.run/cni.sock"))
     }
 
     /// Takes the tables away, as a boot does.

@@ -215,3 +215,60 @@ fn a_table_that_somebody_deleted_is_made_again() {
     let metrics = cluster.http("node-a", "/metrics");
     assert!(metrics.contains("nopal_drift_repairs_total 1"), "{metrics}");
 }
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn a_pod_is_protected_from_cni_add_on_before_the_api_shows_its_address() {
+    let mut cluster = Cluster::start("agent-plugin");
+    cluster.delete("Pod", "shop", "web");
+    let mut agents = cluster.start_agents();
+    cluster.apply(policy("shop", "deny", &json!({"podSelector": {}})));
+    // The pod is bound to the node and has no address yet, as far as the API knows.
+    let all = objects::all();
+    let web = all
+        .iter()
+        .find(|object| objects::is(object, "Pod", "shop", "web"));
+    let mut unstarted = web.unwrap().clone();
+    unstarted["status"] = json!({});
+    cluster.apply(unstarted);
+    let (probe, web_at) = ("10.0.2.20", "10.0.1.10");
+    cluster.agrees("the agents know the policy");
+    assert!(
+        cluster.passes(probe, web_at),
+        "nobody knows whose address this is"
+    );
+    cluster.plugin("ADD", "node-a", "shop", "web", web_at);
+    assert!(!cluster.passes(probe, web_at), "ADD has returned");
+    cluster.plugin("CHECK", "node-a", "shop", "web", web_at);
+    // The next process knows it, too.
+    for agent in &mut agents {
+        agent.signal(Signal::SIGKILL).unwrap();
+        agent.wait().unwrap();
+    }
+    let _agents = cluster.start_agents();
+    assert!(
+        !cluster.passes(probe, web_at),
+        "the address is kept on disk"
+    );
+    cluster.change("Pod", "shop", "web", |pod| {
+        pod["status"] =
+            json!({"phase": "Running", "podIP": "10.0.1.10", "podIPs": [{"ip": "10.0.1.10"}]});
+    });
+    cluster.agrees("the API shows the address");
+    cluster.plugin("DEL", "node-a", "shop", "web", web_at);
+    cluster.agrees("the API still shows it");
+}
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn the_manifests_are_what_a_real_api_server_takes() {
+    let cluster = Cluster::start("agent-deploy");
+    for manifest in [
+        include_str!("../../../deploy/manifests/nopal.yaml"),
+        include_str!("../../../deploy/manifests/off.yaml"),
+    ] {
+        let arguments = ["apply", "--validate=strict", "-f", "-"];
+        let applied = cluster.control_plane.kubectl(&arguments, manifest);
+        applied.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
