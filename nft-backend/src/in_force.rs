@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::class_counters::is_of_class;
 use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{BASE, DENIED, DIGEST, Epoch, Name, STAMP};
+use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -162,7 +163,9 @@ impl InForce {
             .or_else(|| self.others.first().cloned())
             .or_else(|| {
                 let mut counters = self.counters.iter();
-                told("counter", counters.find(|name| name.as_str() != DENIED))
+                let is_ours =
+                    |name: &Name| [DENIED, AUDITED].contains(&name.as_str()) || is_of_class(name);
+                told("counter", counters.find(|name| !is_ours(name)))
             })
     }
 

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 
 use crate::class::{Classes, Dispatch};
 use crate::class_chain::{self, Direction, Head, Lookup, Way};
+use crate::class_counters;
 use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
@@ -101,9 +102,11 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
                 audited: class.audited,
                 comment: &class.comment,
             };
-            ruleset
-                .chains
-                .extend(class_chains(config, direction, &head, &sets));
+            for (name, chain) in class_chains(config, direction, &head, &sets) {
+                let counters = class_counters::used_by(&chain).cloned();
+                ruleset.counters.extend(counters);
+                ruleset.chains.insert(name, chain);
+            }
         }
         add_dispatch(&mut ruleset, config, direction, classes)?;
     }
