@@ -11,8 +11,9 @@
 //!               ─ count, drop
 //! ```
 //! Every step is a `goto`, so what no rule of a class accepts comes back to the base chain, behind
-//! `jump classify`, and is denied: the structure fails closed. The last rule of a class tells what it
-//! does not accept; an audited class has one more, which counts it and leads it to the next stage. A reply of a flow with an older
+//! `jump classify`, and is denied: the structure fails closed. The first rule of a class counts what
+//! comes to it, the last ones count and tell what it does not accept; an audited class has one more,
+//! which counts that for the table and leads it to the next stage. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
