@@ -17,7 +17,7 @@ trap 'rm -f "$section"; ip netns del "$namespace" 2>/dev/null || true' EXIT
 # In a namespace of its own, with a name of its own: changes and loads of a large table.
 table() {
     ip netns add "$namespace"
-    "$target/release/examples/$1" "$namespace" | sed 's/^/- /'
+    "$target/release/examples/$1" "$namespace"
     ip netns del "$namespace"
 }
 
@@ -36,15 +36,13 @@ EOM
     echo "Machine: $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)), Linux $(uname -r), $(nft --version | cut -d' ' -f1-2)."
     echo
     "$target/release/examples/dataplane" "$@"
-    echo "### Changes of a large table"
+    echo "### One event at a large table, from the event to the kernel"
     echo
-    echo "100,000 elements, 400 class chains. Each line says how the change was made:"
+    table delta
     echo
-    table increment
+    echo "### Single transactions at a large table"
     echo
-    echo "A full load of 100,000 elements, 400 class chains, 600 sets:"
-    echo
-    table full_load
+    table commit
     echo "$end"
 } > "$section"
 

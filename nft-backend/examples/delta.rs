@@ -1,21 +1,18 @@
-//! Measures what one event costs, from the event to the transactions, on a node with 100,000 elements, 400 chains and
-//! 600 sets in a cluster of 100,000 pods. Beside it, in the same run, the naive way: render the graph anew and compare.
-//!
-//! `cargo run --release --example delta -p nft-backend`. The kernel is a sink that writes the transactions as text.
+//! Measures what one event costs, from the event to the kernel, on a node with 100,000 elements, 400 chains and 600 sets
+//! in a cluster of 100,000 pods: `delta NAMESPACE` makes that network namespace's table and changes it by netlink. Beside
+//! it, in the same run, the naive way: render the graph anew, compare, and start nft.
 
-use std::fs;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use nft_backend::config::Config;
-use nft_backend::generation::MarkBits;
-use nft_backend::in_force::InForce;
-use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::kernel::Kernel;
 use nft_backend::live::{Live, Update};
-use nft_backend::names::Name;
+use nft_backend::netlink::Netlink;
+use nft_backend::nft::Nft;
 use nft_backend::node::Node;
 use nft_backend::render::render;
-use nft_backend::transaction::Transaction;
+use nft_backend::transaction::{Target, Transaction};
 use policy_core::Pod;
 use policy_core::incremental::{Engine, Event};
 use policy_core::testing::Objects;
@@ -34,93 +31,113 @@ const NODE: &str = "node-a";
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
+    let namespace = std::env::args().nth(1).ok_or("usage: delta NAMESPACE")?;
     let mut out = io::stdout();
-    let events = events(cluster())?;
-    let at_start = resident()?;
-    let mut engine = Engine::new(NODE);
-    let changes = engine.apply(events);
-    let after_engine = resident()?;
-    let mut node = Node::new(Config::default())?;
-    node.take(&changes);
-    drop(changes);
-    let after_node = resident()?;
-    let (mut live, mut sink) = (Live::new(Config::default()), Sink::default());
-    let ruleset = node.ruleset()?;
-    live.update(&mut sink, &ruleset)?;
+    let config = Config::for_table("nopal_measured")?;
+    let nft = Nft::new().in_namespace(&namespace);
+    let mut measured = Measured {
+        engine: Engine::new(NODE),
+        node: Node::new(config.clone())?,
+        live: Live::new(config.clone()),
+        netlink: Netlink::beside(nft.clone()),
+        nft,
+        config,
+    };
+    let changes = measured.engine.apply(events(cluster())?);
+    measured.node.take(&changes);
+    let ruleset = measured.node.ruleset()?;
+    measured.live.update(&mut measured.netlink, &ruleset)?;
     let elements: usize = ruleset.sets.values().map(|set| set.elements.len()).sum();
     writeln!(
         out,
-        "{elements} elements, {} chains, {} sets; {:?}; {:?}",
+        "{elements} elements, {} chains, {} sets; {PODS} pods in the cluster\n",
         ruleset.chains.len(),
         ruleset.sets.len(),
-        engine.footprint(),
-        node.footprint()
     )?;
     writeln!(
         out,
-        "resident memory: {} MB with the events, {} MB with the engine too, {} MB with the node's classes too",
-        at_start / 1024,
-        after_engine / 1024,
-        after_node / 1024
+        "| event | p50 | p99 | graph p50 | rules p50 | plan and kernel p50 | in place, of {} | naive p50 |",
+        2 * ROUNDS
     )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for (name, there, back) in trials()? {
-        let mut times: [Vec<Duration>; 4] = Default::default();
-        let mut updates = Vec::new();
-        for round in 0..2 * ROUNDS {
-            let events = if round % 2 == 0 { &there } else { &back }.clone();
-            let start = Instant::now();
-            let changes = engine.apply(events);
-            let resolved = Instant::now();
-            let delta = node.take(&changes);
-            let rendered = Instant::now();
-            updates.push(live.update_by(&mut sink, &delta)?);
-            let planned = Instant::now();
-            times[0].push(planned - start);
-            times[1].push(resolved - start);
-            times[2].push(rendered - resolved);
-            times[3].push(planned - rendered);
-        }
-        let [all, engine_time, render_time, plan_time] = times.map(spread);
-        let ways = |wanted| updates.iter().filter(|update| **update == wanted).count();
-        writeln!(
-            out,
-            "{name}: {all}; engine {engine_time}; render {render_time}; plan and write {plan_time}; in place {}, switches {}",
-            ways(Update::Increment),
-            ways(Update::Switch)
-        )?;
-        let naive = naive(
-            &mut engine,
-            &mut node,
-            &mut live,
-            &mut sink,
-            [&there, &back],
-        )?;
-        writeln!(out, "  the naive way: {naive}")?;
+        let row = measured.by_delta(&there, &back)?;
+        let naive = measured.naively([&there, &back])?;
+        writeln!(out, "| {name} | {row} | {naive} |")?;
     }
-    writeln!(out, "{} bytes of transactions", sink.written)?;
+    let mut remove = Transaction::new(measured.config.table.clone());
+    remove.delete(Target::Table);
+    measured.netlink.apply(&remove)?;
     Ok(())
 }
 
-/// The same events, with the whole graph rendered and compared with what is in force.
-fn naive(
-    engine: &mut Engine,
-    node: &mut Node,
-    live: &mut Live,
-    sink: &mut Sink,
-    ways: [&Vec<Event>; 2],
-) -> Result<String, Failure> {
-    let mut times = Vec::new();
-    for _ in 0..NAIVE_ROUNDS {
-        for events in ways {
+struct Measured {
+    engine: Engine,
+    node: Node,
+    live: Live,
+    netlink: Netlink,
+    nft: Nft,
+    config: Config,
+}
+
+impl Measured {
+    fn by_delta(&mut self, there: &[Event], back: &[Event]) -> Result<String, Failure> {
+        let mut times: [Vec<Duration>; 4] = Default::default();
+        let mut in_place = 0;
+        for round in 0..2 * ROUNDS {
+            let events = if round % 2 == 0 { there } else { back }.to_vec();
             let start = Instant::now();
-            let changes = engine.apply(events.iter().cloned());
-            let ruleset = render(&engine.graph(), NODE, &Config::default())?;
-            live.update(sink, &ruleset)?;
-            times.push(start.elapsed());
-            node.take(&changes);
+            let changes = self.engine.apply(events);
+            let resolved = Instant::now();
+            let delta = self.node.take(&changes);
+            let rendered = Instant::now();
+            let update = self.live.update_by(&mut self.netlink, &delta)?;
+            let done = Instant::now();
+            in_place += usize::from(update == Update::Increment);
+            let parts = [
+                done - start,
+                resolved - start,
+                rendered - resolved,
+                done - rendered,
+            ];
+            for (times, part) in times.iter_mut().zip(parts) {
+                times.push(part);
+            }
         }
+        let [all, graph, rules, kernel] = times.map(|mut times| {
+            times.sort();
+            times
+        });
+        Ok(format!(
+            "{:?} | {:?} | {:?} | {:?} | {:?} | {in_place}",
+            at(&all, 50),
+            at(&all, 99),
+            at(&graph, 50),
+            at(&rules, 50),
+            at(&kernel, 50)
+        ))
     }
-    Ok(spread(times))
+
+    /// The same events, with the whole graph rendered and compared with what is in force, and the nft program.
+    fn naively(&mut self, ways: [&Vec<Event>; 2]) -> Result<String, Failure> {
+        let mut times = Vec::new();
+        for _ in 0..NAIVE_ROUNDS {
+            for events in ways {
+                let start = Instant::now();
+                let changes = self.engine.apply(events.iter().cloned());
+                let ruleset = render(&self.engine.graph(), NODE, &self.config)?;
+                self.live.update(&mut self.nft, &ruleset)?;
+                times.push(start.elapsed());
+                self.node.take(&changes);
+            }
+        }
+        times.sort();
+        Ok(format!("{:?}", at(&times, 50)))
+    }
+}
+
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
 }
 
 /// What is tried: events, and those that undo them.
@@ -217,49 +234,4 @@ fn events(objects: Vec<Value>) -> Result<Vec<Event>, Failure> {
     let policies = cluster.policies().values();
     let policies = policies.map(|policy| Event::Policy(policy.as_ref().clone()));
     Ok(policies.chain(pods).collect())
-}
-
-fn spread(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    format!("p50 {:?}, p99 {:?}", at(50), at(99))
-}
-
-/// The memory of this process, in kB.
-fn resident() -> Result<usize, Failure> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number
-        .ok_or("the kernel does not tell the memory")?
-        .parse()?)
-}
-
-/// A kernel that takes every transaction and writes it as text.
-#[derive(Default)]
-struct Sink {
-    written: usize,
-}
-
-impl Kernel for Sink {
-    fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-        self.written += transaction.to_string().len();
-        Ok(())
-    }
-
-    fn check(&self, _: &Transaction) -> Result<(), ApplyError> {
-        Ok(())
-    }
-
-    fn list(&self, _: &Name) -> Result<Option<InForce>, ApplyError> {
-        Ok(None)
-    }
-
-    fn outline(&self, _: &Name) -> Result<Option<InForce>, ApplyError> {
-        Ok(None)
-    }
-
-    fn clear_marks(&mut self, _: MarkBits) -> Result<(), ApplyError> {
-        Ok(())
-    }
 }

@@ -47,7 +47,7 @@ fn a_change_of_mode_is_an_increment_and_only_enforcing_moves_the_generation() {
 }
 
 #[test]
-fn auditing_everything_is_a_switch_that_takes_nothing_away() {
+fn auditing_everything_makes_the_classes_anew_and_takes_nothing_away() {
     let config = Config::default();
     let audit_all = Config {
         audit_all: true,
@@ -61,7 +61,7 @@ fn auditing_everything_is_a_switch_that_takes_nothing_away() {
     ] {
         let before = generation(&kernel, &config);
         let update = live.update(&mut kernel, &desired).unwrap();
-        assert_eq!(update, Update::Switch);
+        assert_eq!(update, Update::Increment);
         assert_eq!(generation(&kernel, &config) != before, moves);
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::netns::Netns;
-use nft_backend::config::Config;
+use nft_backend::config::{Config, Log};
 use nft_backend::features::{FEATURES, Features, Need};
 use nft_backend::lock::{Holder, Lock, LockError};
 use nft_backend::names::Name;
@@ -144,11 +144,14 @@ fn a_missing_feature_is_named_with_the_kernel_that_has_it() {
     assert!(features.require(&Config::default()).is_err());
     features.require(&without).unwrap();
     let features = Features::probe(&lacking(folder.path(), "log group")).unwrap();
+    assert!(features.require(&Config::default()).is_err());
+    let silent = Config {
+        log: Log::None,
+        ..Config::default()
+    };
+    features.require(&silent).unwrap();
+    let features = Features::probe(&lacking(folder.path(), "ct zone")).unwrap();
     features.require(&Config::default()).unwrap();
-    let nflog = features
-        .found
-        .iter()
-        .find(|(feature, _)| feature.name == "nflog")
-        .unwrap();
-    assert!(nflog.1.is_some() && nflog.0.need == Need::Nobody);
+    let zones = features.found.iter().find(|(_, refusal)| refusal.is_some());
+    assert_eq!(zones.unwrap().0.need, Need::Nobody);
 }

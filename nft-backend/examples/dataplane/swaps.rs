@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nft_backend::config::Config;
 use nft_backend::live::{Live, Update};
-use nft_backend::nft::Nft;
+use nft_backend::netlink::Netlink;
 use nft_backend::ruleset::Ruleset;
 use nopal_lab::{Stream, Traffic};
 
@@ -48,7 +48,7 @@ const fn load(policies: usize, peers: usize) -> Load {
 }
 
 pub(crate) fn measure(out: &mut dyn Write, effort: &Effort) -> Result<(), Failure> {
-    writeln!(out, "### Changes under traffic\n")?;
+    writeln!(out, "### Changes under traffic, by netlink\n")?;
     writeln!(
         out,
         "| change | made | by | p50 | p99 | sent, a second | allowed and lost | denied and let through |"
@@ -66,8 +66,7 @@ fn row(out: &mut dyn Write, kind: &Kind, swaps: usize) -> Result<(), Failure> {
     let config = Config::default();
     let [first, second] = kind.states;
     let states: [Ruleset; 2] = [first.ruleset(&config)?, second.ruleset(&config)?];
-    // The other way into the kernel goes here.
-    let mut kernel = Nft::new().in_namespace(bed.lab.node_namespace(NODE)?.path());
+    let mut kernel = Netlink::new().in_namespace(bed.lab.node_namespace(NODE)?.path());
     let mut live = Live::new(config);
     live.update(&mut kernel, &states[0])?;
     let (from, to): (IpAddr, IpAddr) = (CLIENT.parse()?, SERVER.parse()?);
