@@ -219,6 +219,11 @@ fn rules_are_checked_applied_looked_at_and_taken_away() {
         status.stdout
     );
 
+    let counted = "  shop/web ingress: 0 allowed, 0 denied\n";
+    assert!(status.stdout.contains(counted), "{}", status.stdout);
+    let by_class = call("status", &[]).stdout;
+    assert!(by_class.contains("  class shop_web_"), "{by_class}");
+
     netns.nft(&[
         "delete",
         "element",
@@ -247,6 +252,11 @@ fn rules_are_checked_applied_looked_at_and_taken_away() {
         status.stdout
     );
     assert_eq!(state["inForce"]["denied"]["packets"], 0);
+    let policy = &state["inForce"]["policies"][0];
+    assert_eq!(policy["name"], "web");
+    assert_eq!(policy["evaluated"]["packets"], 0);
+    let classes = state["inForce"]["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 1);
     assert_eq!(state["drift"].as_array().unwrap().len(), 1);
     assert_eq!(call("status", &[]).code, 0);
 

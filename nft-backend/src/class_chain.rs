@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::class::{Class, Classes, Grant, Ports, SharedPeers};
+use crate::class_counters::{self, Kind};
 use crate::config::Config;
 use crate::element::{Element, Key, ProtocolPorts};
 use crate::layout::LayoutError;
@@ -189,9 +190,9 @@ pub(crate) struct Head<'a> {
     pub(crate) comment: &'a [String],
 }
 
-/// The chain of a class that sends what its sets hold to the next stage. Everything else is told and
-/// falls off its end, to the deny of the base chain; of an audited class it is told, counted, and goes
-/// to the next stage as well.
+/// The chain of a class that counts what comes to it and sends what its sets hold to the next stage.
+/// Everything else is counted, told and falls off its end, to the deny of the base chain; of an audited
+/// class it goes to the next stage as well.
 pub(crate) fn chain(
     direction: Direction,
     way: Way,
@@ -214,14 +215,20 @@ pub(crate) fn chain(
         Way::Original => head.comment.to_vec(),
         Way::Reversed => Vec::new(),
     };
-    let mut rules: Vec<Rule> = lookups.iter().map(rule).collect();
+    let count = |kind| {
+        let name = class_counters::name(kind, direction, head.label);
+        config.class_counters.then(|| Rule::new([counter(&name)]))
+    };
+    let mut rules: Vec<Rule> = count(Kind::Evaluated).into_iter().collect();
+    rules.extend(lookups.iter().map(rule));
     if !matches!(lookups, [Lookup::Everything]) {
         let is_audited = head.audited || config.audit_all;
-        let refusal = if is_audited {
-            Refusal::Audited
+        let (refusal, kind) = if is_audited {
+            (Refusal::Audited, Kind::Audited)
         } else {
-            Refusal::Denied
+            (Refusal::Denied, Kind::Denied)
         };
+        rules.extend(count(kind));
         let prefix = LogPrefix::new(refusal, direction, way, head.label);
         let log = config.log.target();
         rules.extend(log.map(|(rate, target)| Rule::new(log_limited(rate, &prefix, target))));

@@ -24,6 +24,8 @@ pub struct Config {
     /// Whether every class is audited, whatever the modes of its policies: nothing is denied, and
     /// what would be is told.
     pub audit_all: bool,
+    /// Whether classes count what they evaluate and what they deny: they do.
+    pub class_counters: bool,
 }
 
 /// Where denied and audited packets are told.
@@ -106,6 +108,7 @@ impl Default for Config {
             deny: Deny::default(),
             log: Log::default(),
             audit_all: false,
+            class_counters: true,
         }
     }
 }

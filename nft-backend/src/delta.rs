@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::class_counters;
 use crate::digest::Digest;
 use crate::element::Element;
 use crate::names::Name;
@@ -55,6 +56,30 @@ impl Delta {
         self.sets.is_empty() && self.chains.is_empty() && self.entries.is_empty()
     }
 
+    /// The counters of classes that come: those that only chains after the change count with.
+    pub(crate) fn new_counters(&self) -> BTreeSet<&Name> {
+        let (before, after) = self.counters();
+        &after - &before
+    }
+
+    /// The counters of classes that go.
+    pub(crate) fn gone_counters(&self) -> BTreeSet<&Name> {
+        let (before, after) = self.counters();
+        &before - &after
+    }
+
+    /// The counters of the chains that change, before and after. A class's chains change together, and no other chain
+    /// counts with its counters.
+    fn counters(&self) -> (BTreeSet<&Name>, BTreeSet<&Name>) {
+        let chains = || self.chains.values();
+        let before = chains().filter_map(|change| change.before.as_ref());
+        let after = chains().filter_map(|change| change.after.as_ref());
+        (
+            before.flat_map(class_counters::used_by).collect(),
+            after.flat_map(class_counters::used_by).collect(),
+        )
+    }
+
     /// This change and then another one, as one: what comes and goes again is in neither. The other one must be a change
     /// of what this one makes.
     #[must_use]
@@ -89,6 +114,12 @@ impl Delta {
                 }
             }
         }
+        for name in self.gone_counters() {
+            ruleset.counters.remove(name);
+        }
+        ruleset
+            .counters
+            .extend(self.new_counters().into_iter().cloned());
         for (name, change) in &self.chains {
             match &change.after {
                 Some(chain) => ruleset.chains.insert(name.clone(), chain.clone()),
@@ -122,6 +153,12 @@ impl Delta {
                     digest += Digest::of_elements(name, added);
                 }
             }
+        }
+        for name in self.gone_counters() {
+            digest -= Digest::of_counter(name);
+        }
+        for name in self.new_counters() {
+            digest += Digest::of_counter(name);
         }
         for (name, change) in &self.chains {
             if let Some(chain) = &change.before {

@@ -45,6 +45,7 @@
 //! still cover it.
 
 use crate::changes::Changes;
+use crate::class_counters::is_of_class;
 use crate::compare::{compare, has_same_maps};
 use crate::delta::Delta;
 use crate::generation::{Generation, MarkBits};
@@ -82,7 +83,7 @@ pub enum NeedsLoad {
     /// The table was not left by a load.
     #[error("what is in force was not loaded by this program")]
     Foreign,
-    /// The base chain, the counters or the mark bits differ.
+    /// The base chain, the counters around the classes or the mark bits differ.
     #[error("what is in force has other settings")]
     OtherSettings,
 }
@@ -127,7 +128,7 @@ pub(crate) fn delta(old: Placement<'_>, desired: &Ruleset) -> Result<Delta, Need
     };
     let mask = old.index.generation.map(|(bits, _)| bits.mask());
     if in_force.table != desired.table
-        || in_force.counters != desired.counters
+        || !fixed_counters(in_force).eq(fixed_counters(desired))
         || base(in_force) != base(desired)
         || mask != mark_mask(desired)
         || !has_same_maps(old, desired)
@@ -135,6 +136,12 @@ pub(crate) fn delta(old: Placement<'_>, desired: &Ruleset) -> Result<Delta, Need
         return Err(NeedsLoad::OtherSettings);
     }
     Ok(compare(old, desired))
+}
+
+/// The counters around the classes.
+fn fixed_counters(ruleset: &Ruleset) -> impl Iterator<Item = &Name> {
+    let counters = ruleset.counters.iter();
+    counters.filter(|name| !is_of_class(name))
 }
 
 /// The transactions of a change of the table in force, and how its index follows if they are made in place.

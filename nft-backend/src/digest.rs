@@ -30,6 +30,11 @@ impl Digest {
         *self += Self::of(kind, name, line);
     }
 
+    /// The digest of a named counter.
+    pub(crate) fn of_counter(name: &Name) -> Self {
+        Self::of("counter", name, &"")
+    }
+
     /// Adds a set with its elements.
     pub(crate) fn add_set(&mut self, name: &Name, set: &Set) {
         *self += Self::of_declaration(name, set);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::class::{Class, Classes, Grant, SharedPeers};
 use crate::class_chain::Direction;
+use crate::class_counters::ClassPolicies;
 use crate::grants::{Form, Permission, Use, grants, peers};
 use crate::identity::{Identity, Labels};
 use crate::names::Label;
@@ -53,6 +54,18 @@ impl<'p> Drafts<'p> {
     pub(crate) fn label(&self, direction: Direction, identity: &Identity) -> Option<Label> {
         let of_direction = self.directions.get(&direction)?;
         Some(of_direction.labels.of(identity))
+    }
+
+    /// The policies of each class.
+    pub(crate) fn policies(&self) -> ClassPolicies {
+        let of_direction = |(&direction, of): (&Direction, &OfDirection<'p>)| {
+            let label = |identity: &Identity| (direction, of.labels.of(identity));
+            let identities = of.drafts.keys();
+            identities
+                .map(|identity| (label(identity), identity.policies.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.directions.iter().flat_map(of_direction).collect()
     }
 
     /// The classes with their peer sets, and without pods.

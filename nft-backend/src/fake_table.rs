@@ -149,9 +149,17 @@ fn make(table: &mut Ruleset, object: &Object, if_there: IfThere) -> Result<(), S
     Ok(())
 }
 
+/// Whether any rule counts with the counter: the kernel does not let it go then.
+fn counts(table: &Ruleset, counter: &Name) -> bool {
+    let rules = table.chains.values().flat_map(|chain| &chain.rules);
+    let mut statements = rules.flat_map(|rule| &rule.statements);
+    statements.any(|statement| matches!(statement, Statement::Counter(name) if name == counter))
+}
+
 fn delete(table: &mut Ruleset, target: &Target) -> Result<(), String> {
     match target {
         Target::Table => Ok(()),
+        Target::Counter(name) if counts(table, name) => Err(format!("counter {name} is in use")),
         Target::Counter(name) if table.counters.remove(name) => Ok(()),
         Target::Counter(name) => Err(no_such("counter", name)),
         Target::Set(name) => remove(&mut table.sets, "set", name),

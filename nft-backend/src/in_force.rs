@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::class_counters::is_of_class;
 use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
@@ -161,8 +162,10 @@ impl InForce {
             .or_else(|| told("map", self.maps.keys().find(is_foreign)))
             .or_else(|| self.others.first().cloned())
             .or_else(|| {
-                let is_foreign = |name: &&Name| ![DENIED, AUDITED].contains(&name.as_str());
-                told("counter", self.counters.iter().find(is_foreign))
+                let mut counters = self.counters.iter();
+                let is_ours =
+                    |name: &Name| [DENIED, AUDITED].contains(&name.as_str()) || is_of_class(name);
+                told("counter", counters.find(|name| !is_ours(name)))
             })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::changes::{Changes, Place, is_pairs};
-use crate::delta::{Change, SetChange};
+use crate::delta::{Change, Delta, SetChange};
 use crate::diff::{Bump, Planned, Step};
 use crate::element::Element;
 use crate::generation::MarkBits;
@@ -85,6 +85,8 @@ impl Increment<'_> {
                 made.chains.insert(self.place(name), chain);
             }
         }
+        let counters = self.changes.delta.new_counters().into_iter();
+        made.counters = counters.cloned().collect();
         let mut transaction = Transaction::new(self.table.clone());
         if !made.sets.is_empty() || !made.chains.is_empty() {
             transaction = create(made);
@@ -156,7 +158,7 @@ impl Increment<'_> {
             SetChange::Changed { .. } => self.is_remade(name).then_some(name),
         });
         let gone = chains.chain(sets).map(|name| self.former(name)).collect();
-        self.old().remove(&mut transaction, gone);
+        self.old().remove(&mut transaction, gone, delta);
         transaction
     }
 
@@ -308,8 +310,19 @@ impl Placement<'_> {
         there.unwrap_or_else(|| name.at(self.index.next))
     }
 
-    /// Removes these objects, by their names in the kernel, and what a change that failed left behind.
-    pub(crate) fn remove(&self, transaction: &mut Transaction, mut gone: BTreeSet<Name>) {
+    /// Removes these objects, by their names in the kernel, the counters that go, and what a change that failed left
+    /// behind. Counters have no epoch, so one that was left behind can be in use again.
+    pub(crate) fn remove(
+        &self,
+        transaction: &mut Transaction,
+        mut gone: BTreeSet<Name>,
+        delta: &Delta,
+    ) {
+        let made = delta.new_counters();
+        let left = self.index.leftovers.iter();
+        let left =
+            left.filter(|name| self.contents.counters.contains(*name) && !made.contains(*name));
+        let counters: BTreeSet<Name> = left.chain(delta.gone_counters()).cloned().collect();
         gone.extend(self.index.leftovers.iter().cloned());
         let chains = gone
             .iter()
@@ -321,5 +334,8 @@ impl Placement<'_> {
             .iter()
             .filter(|name| self.contents.sets.contains_key(*name));
         remove(transaction, chains, maps, sets);
+        for counter in counters {
+            transaction.delete(Target::Counter(counter));
+        }
     }
 }

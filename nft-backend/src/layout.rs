@@ -11,8 +11,9 @@
 //!               ─ count, drop
 //! ```
 //! Every step is a `goto`, so what no rule of a class accepts comes back to the base chain, behind
-//! `jump classify`, and is denied: the structure fails closed. The last rule of a class tells what it
-//! does not accept; an audited class has one more, which counts it and leads it to the next stage. A reply of a flow with an older
+//! `jump classify`, and is denied: the structure fails closed. The first rule of a class counts what
+//! comes to it, the last ones count and tell what it does not accept; an audited class has one more,
+//! which counts that for the table and leads it to the next stage. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 
 use crate::class::{Classes, Dispatch};
 use crate::class_chain::{self, Direction, Head, Lookup, Way};
+use crate::class_counters;
 use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
@@ -101,9 +103,11 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
                 audited: class.audited,
                 comment: &class.comment,
             };
-            ruleset
-                .chains
-                .extend(class_chains(config, direction, &head, &sets));
+            for (name, chain) in class_chains(config, direction, &head, &sets) {
+                let counters = class_counters::used_by(&chain).cloned();
+                ruleset.counters.extend(counters);
+                ruleset.chains.insert(name, chain);
+            }
         }
         add_dispatch(&mut ruleset, config, direction, classes)?;
     }

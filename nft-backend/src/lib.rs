@@ -8,6 +8,7 @@
 mod changes;
 pub mod class;
 mod class_chain;
+pub mod class_counters;
 mod compare;
 pub mod config;
 mod conntrack;

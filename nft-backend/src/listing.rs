@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
+use crate::class_counters::{self, ClassCounts};
 use crate::element::{Element, PeerPorts, ProtocolPorts};
 use crate::in_force::{Counted, InForce, ListedChain, ListedMap, ListedSet, Traffic};
 use crate::kernel::ApplyError;
@@ -38,14 +39,32 @@ pub(crate) fn parse_counted(document: &[u8]) -> Result<Counted, ApplyError> {
     let counters = counters.map(|object| &object["counter"]);
     let traffic = |name: &str| {
         let counter = counters.clone().find(|counter| counter["name"] == name)?;
-        Some(Traffic {
-            packets: counter["packets"].as_u64()?,
-            bytes: counter["bytes"].as_u64()?,
-        })
+        traffic_of(counter)
     };
     let denied = traffic(DENIED).ok_or_else(|| not_understood("no counter".to_owned()))?;
     let audited = traffic(AUDITED).unwrap_or_default();
     Ok(Counted { denied, audited })
+}
+
+/// Reads the counters of classes.
+pub(crate) fn parse_class_counts(document: &[u8]) -> Result<ClassCounts, ApplyError> {
+    let not_understood = |reason: String| ApplyError::NotUnderstood { reason };
+    let document: Json =
+        serde_json::from_slice(document).map_err(|error| not_understood(error.to_string()))?;
+    let objects = document["nftables"].as_array();
+    let counters = objects.into_iter().flatten();
+    let counters = counters.filter_map(|object| {
+        let counter = &object["counter"];
+        Some((counter["name"].as_str()?, traffic_of(counter)?))
+    });
+    Ok(class_counters::read(counters))
+}
+
+fn traffic_of(counter: &Json) -> Option<Traffic> {
+    Some(Traffic {
+        packets: counter["packets"].as_u64()?,
+        bytes: counter["bytes"].as_u64()?,
+    })
 }
 
 /// `None` when the object is not written as nft writes it.

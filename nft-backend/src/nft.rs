@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::class_counters::ClassCounts;
 use crate::conntrack;
 use crate::generation::MarkBits;
 use crate::in_force::{Counted, InForce};
@@ -98,9 +99,24 @@ impl Nft {
 
     /// How much our rules have denied and audited since the table was made; `None` when there is no such table.
     pub fn counted(&self, table: &Name) -> Result<Option<Counted>, ApplyError> {
+        let listed = self.list_counters(table)?;
+        listed
+            .map(|listed| listing::parse_counted(&listed))
+            .transpose()
+    }
+
+    /// What the classes of the table have counted; `None` when there is no such table.
+    pub fn class_counts(&self, table: &Name) -> Result<Option<ClassCounts>, ApplyError> {
+        let listed = self.list_counters(table)?;
+        listed
+            .map(|listed| listing::parse_class_counts(&listed))
+            .transpose()
+    }
+
+    fn list_counters(&self, table: &Name) -> Result<Option<Vec<u8>>, ApplyError> {
         let arguments = ["-j", "list", "counters", "table", FAMILY, table.as_str()];
         match self.run(&arguments, &[]) {
-            Ok(finished) => listing::parse_counted(&finished.stdout).map(Some),
+            Ok(finished) => Ok(Some(finished.stdout)),
             Err(error) if is_nothing_there(&error) => Ok(None),
             Err(error) => Err(error),
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::class_counters::{is_of_class, used_by};
 use crate::digest::Digest;
 use crate::generation::{Generation, MarkBits};
 use crate::in_force::{digest_of, read_base_comment, read_stamp_comment};
@@ -92,6 +93,15 @@ impl Index {
                 }
             }
         }
+        let used: BTreeSet<&Name> = in_force
+            .chains
+            .iter()
+            .filter(|(name, _)| reached.contains(*name))
+            .flat_map(|(_, chain)| used_by(chain))
+            .collect();
+        let counters = in_force.counters.iter();
+        let unused = counters.filter(|name| is_of_class(name) && !used.contains(name));
+        index.leftovers.extend(unused.cloned());
         index.next = index.next.next();
         for (logical, name) in &index.names {
             let sets = in_force.chains.get(name).into_iter().flat_map(sets_of);

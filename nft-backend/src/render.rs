@@ -7,6 +7,7 @@ use policy_core::{Isolation, Pod, PodId};
 
 use crate::class::{Classes, Dispatch};
 use crate::class_chain::Direction;
+use crate::class_counters::ClassPolicies;
 use crate::config::Config;
 use crate::drafts::Drafts;
 use crate::grants::Permission;
@@ -23,8 +24,15 @@ pub fn render(graph: &RuleGraph, node: &str, config: &Config) -> Result<Ruleset,
     lay_out(config, &classes(&graph.minimize(), node))
 }
 
-/// The isolated local pods of `node` and what they may exchange. `graph` is minimal.
-fn classes(graph: &RuleGraph, node: &str) -> Classes {
+/// The policies behind each class of the table that [`render`] makes for `node`. A class of contested addresses has none.
+pub fn class_policies(graph: &RuleGraph, node: &str) -> ClassPolicies {
+    drafts(&graph.minimize(), node).0.policies()
+}
+
+/// A local pod, and its class in each of [`Direction::ALL`].
+type Member<'g> = (&'g Pod, [Option<Identity>; 2]);
+
+fn drafts<'g>(graph: &'g RuleGraph, node: &str) -> (Drafts<'g>, Vec<Member<'g>>) {
     let mut drafts = Drafts::default();
     let mut members = Vec::new();
     for subject in graph.subjects() {
@@ -38,6 +46,12 @@ fn classes(graph: &RuleGraph, node: &str) -> Classes {
             members.push((pod, identities));
         }
     }
+    (drafts, members)
+}
+
+/// The isolated local pods of `node` and what they may exchange. `graph` is minimal.
+fn classes(graph: &RuleGraph, node: &str) -> Classes {
+    let (drafts, members) = drafts(graph, node);
     let mut classes = drafts.classes();
     for (pod, [egress, ingress]) in members {
         let label = |direction, identity: Option<Identity>| {

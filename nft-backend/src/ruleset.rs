@@ -132,7 +132,7 @@ impl Ruleset {
         let mut digest = Digest::default();
         digest.add("table", &self.table, &"");
         for name in &self.counters {
-            digest.add("counter", name, &"");
+            digest += Digest::of_counter(name);
         }
         for (name, set) in &self.sets {
             digest.add_set(name, set);

@@ -47,7 +47,7 @@ pub(crate) fn steps(changes: &Changes<'_>) -> Planned {
     let chains = contents.chains.keys().filter(|name| name.as_str() != BASE);
     let gone = chains.chain(contents.maps.keys()).chain(sets);
     let mut delete = Transaction::new(contents.table.clone());
-    old.remove(&mut delete, gone.cloned().collect());
+    old.remove(&mut delete, gone.cloned().collect(), changes.delta);
     let create = Step::Apply(create(made));
     let switch = Step::Apply(switch(&contents.table, base, true));
     let before = [Some(create), clear.map(Step::ClearMarks), Some(switch)];

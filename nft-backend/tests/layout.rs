@@ -143,18 +143,23 @@ fn shared_peers_pass_only_with_the_ports_beside_them() {
 fn what_a_class_refuses_is_told_as_the_configuration_says() {
     let limit = "limit rate 10/second burst 20 packets log prefix";
     let pass = "counter name audited goto stamp";
+    let [denied, audited] = ["denied", "audited"].map(|kind| format!("counter name {kind}_i_web"));
     for (log, audit_all, expected) in [
-        (Log::None, false, vec![]),
-        (Log::None, true, vec![pass.to_owned()]),
+        (Log::None, false, vec![denied.clone()]),
+        (Log::None, true, vec![audited.clone(), pass.to_owned()]),
         (
             Log::Kernel(Log::RATE),
             false,
-            vec![format!("{limit} \"nopal-deny ingress web \" level info")],
+            vec![
+                denied,
+                format!("{limit} \"nopal-deny ingress web \" level info"),
+            ],
         ),
         (
             Log::default(),
             true,
             vec![
+                audited,
                 format!("{limit} \"nopal-audit ingress web \" group 110"),
                 pass.to_owned(),
             ],
@@ -165,11 +170,31 @@ fn what_a_class_refuses_is_told_as_the_configuration_says() {
             audit_all,
             ..Config::default()
         };
-        let ruleset = lay_out(&config, &isolated([])).unwrap();
-        let chain = &ruleset.chains[&Name::new("i_web").unwrap()];
-        let rules: Vec<String> = chain.rules.iter().map(ToString::to_string).collect();
+        let (first, rules) = rules_of_web(&config);
+        assert_eq!(first.unwrap(), "counter name evaluated_i_web");
         assert_eq!(rules, expected);
     }
+}
+
+#[test]
+fn classes_count_only_when_the_configuration_says_so() {
+    let config = Config {
+        class_counters: false,
+        log: Log::None,
+        ..Config::default()
+    };
+    assert_eq!(rules_of_web(&config), (None, vec![]));
+    let counters = |config| lay_out(config, &isolated([])).unwrap().counters;
+    assert_eq!(counters(&config).len(), 2, "those around the classes");
+    assert_eq!(counters(&Config::default()).len(), 4);
+}
+
+/// The rules of a class without grants: the first, and the others.
+fn rules_of_web(config: &Config) -> (Option<String>, Vec<String>) {
+    let ruleset = lay_out(config, &isolated([])).unwrap();
+    let chain = &ruleset.chains[&Name::new("i_web").unwrap()];
+    let mut rules = chain.rules.iter().map(ToString::to_string);
+    (rules.next(), rules.collect())
 }
 
 /// Labels are free, so no label may make one class's set fall onto another's.

@@ -21,6 +21,12 @@ pub(super) fn rules(
     node: &str,
     config: &Config,
 ) -> Result<(Ruleset, Outcome), Outcome> {
+    let (graph, outcome) = graph(manifests, node)?;
+    Ok((rendered(&graph, node, config)?, outcome))
+}
+
+/// What all policies mean, for [`rendered`].
+pub(super) fn graph(manifests: &Manifests, node: &str) -> Result<(RuleGraph, Outcome), Outcome> {
     let (inventory, outcome) = load::inventory(manifests, MadeUp::Nothing);
     let known = nodes(&inventory.cluster);
     if !known.contains(node) {
@@ -34,14 +40,15 @@ pub(super) fn rules(
         ));
         return Err(Outcome::Unreadable);
     }
-    let graph = RuleGraph::compile(&inventory.cluster);
-    match render::render(&graph, node, config) {
-        Ok(ruleset) => Ok((ruleset, outcome)),
-        Err(error) => {
-            report::print_error(&format!("error: {error}"));
-            Err(Outcome::Unreadable)
-        }
-    }
+    Ok((RuleGraph::compile(&inventory.cluster), outcome))
+}
+
+/// The rules of `node`.
+pub(super) fn rendered(graph: &RuleGraph, node: &str, config: &Config) -> Result<Ruleset, Outcome> {
+    render::render(graph, node, config).map_err(|error| {
+        report::print_error(&format!("error: {error}"));
+        Outcome::Unreadable
+    })
 }
 
 /// The nodes that Nodes or Pods name.

@@ -1,11 +1,13 @@
 //! `nopal status`: what is in force, and how it differs from what policies mean.
 
+use nft_backend::class_counters::ClassPolicies;
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
 use nft_backend::features::Features;
 use nft_backend::in_force::InForce;
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::nft::Nft;
+use nft_backend::render::class_policies;
 use nft_backend::ruleset::Ruleset;
 
 use super::{Outcome, kernel, load, node};
@@ -20,7 +22,7 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
-    let state = match look(&options.place.kernel(), &config, desired.as_ref()) {
+    let state = match look(&options.place.kernel(), &config, desired) {
         Ok(state) => state,
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
@@ -39,12 +41,18 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
     })
 }
 
+/// What should be in force.
+struct Desired {
+    ruleset: Ruleset,
+    policies: ClassPolicies,
+}
+
 /// What should be in force, when PATHS say so.
 fn desired(
     arguments: &Arguments,
     options: &Status,
     config: &Config,
-) -> Result<Option<(Ruleset, Outcome)>, Outcome> {
+) -> Result<Option<(Desired, Outcome)>, Outcome> {
     let Some(node) = &options.node else {
         return Ok(None);
     };
@@ -53,10 +61,19 @@ fn desired(
         namespace: options.namespace.clone(),
     };
     let manifests = load::read(arguments, &input);
-    node::rules(&manifests, node, config).map(Some)
+    let (graph, outcome) = node::graph(&manifests, node)?;
+    let desired = Desired {
+        ruleset: node::rendered(&graph, node, config)?,
+        policies: class_policies(&graph, node),
+    };
+    Ok(Some((desired, outcome)))
 }
 
-fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<State, ApplyError> {
+fn look(kernel: &Nft, config: &Config, desired: Option<Desired>) -> Result<State, ApplyError> {
+    let (desired, policies) = desired
+        .map(|desired| (desired.ruleset, desired.policies))
+        .unzip();
+    let desired = desired.as_ref();
     let mut in_force = kernel.list(&config.table)?;
     let mut drift = desired.map(|desired| differences(desired, in_force.as_ref()));
     if drift.as_ref().is_some_and(|drift| !drift.is_empty()) {
@@ -69,6 +86,8 @@ fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<Stat
         config: config.clone(),
         table: config.table.clone(),
         counted: kernel.counted(&config.table)?,
+        class_counts: kernel.class_counts(&config.table)?.unwrap_or_default(),
+        policies,
         in_force,
         drift,
     })

@@ -14,6 +14,7 @@ pub mod ruleset;
 mod sarif;
 mod snippet;
 pub mod status;
+mod status_counts;
 pub mod tests;
 mod xml;
 

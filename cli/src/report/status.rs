@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use nft_backend::class_counters::{ClassCounts, ClassPolicies};
 use nft_backend::config::Config;
 use nft_backend::features::Features;
 use nft_backend::in_force::{Counted, InForce, Traffic};
 use nft_backend::names::Name;
 use serde_json::{Value, json};
 
-use super::counted;
+use super::{counted, status_counts};
 
 /// What is in force.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ pub struct State {
     pub in_force: Option<InForce>,
     /// What it has denied and audited.
     pub counted: Option<Counted>,
+    /// What each class has counted.
+    pub class_counts: ClassCounts,
+    /// The policies behind the classes, if there were any to compare with.
+    pub policies: Option<ClassPolicies>,
     /// How it differs from what policies mean, if there were any to compare with.
     pub drift: Option<Vec<String>>,
 }
@@ -107,7 +112,7 @@ fn in_force_text(state: &State, in_force: &InForce) -> String {
             let _ = writeln!(text, "{what} so far: {packets} packets, {bytes} bytes");
         }
     }
-    text
+    text + &status_counts::text(&state.class_counts, state.policies.as_ref())
 }
 
 /// The state for programs.
@@ -125,6 +130,10 @@ pub fn json(state: &State) -> Value {
             "elements": elements(in_force),
             "denied": state.counted.map(|counted| traffic(counted.denied)),
             "audited": state.counted.map(|counted| traffic(counted.audited)),
+            "classes": status_counts::classes_json(&state.class_counts),
+            "policies": state.policies.as_ref().map(|policies| {
+                status_counts::policies_json(&state.class_counts, policies)
+            }),
         })
     });
     let features = state.features.found.iter().map(|(feature, refusal)| {
@@ -147,7 +156,7 @@ pub fn json(state: &State) -> Value {
     })
 }
 
-fn traffic(Traffic { packets, bytes }: Traffic) -> Value {
+pub(super) fn traffic(Traffic { packets, bytes }: Traffic) -> Value {
     json!({ "packets": packets, "bytes": bytes })
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Layout {
     Conntrack,
     /// Ours.
     Nopal(Load),
+    /// Ours without the counters of classes.
+    Uncounted(Load),
     /// A chain and a set for each policy, one after the other, as engines do that translate policy by policy.
     ChainPerPolicy(Load),
     /// The same with iptables and ipset.
@@ -35,6 +37,7 @@ impl Layout {
             Self::Nothing => "no rules".to_owned(),
             Self::Conntrack => "conntrack only".to_owned(),
             Self::Nopal(load) => of("nopal", load),
+            Self::Uncounted(load) => of("nopal without class counters", load),
             Self::ChainPerPolicy(load) => of("nft, chain and set per policy", load),
             Self::Iptables(load) => of("iptables + ipset, chain and set per policy", load),
         }
@@ -50,8 +53,11 @@ impl Layout {
                 "table inet bench { chain forward { type filter hook forward priority 0;
                  ct state established,related accept; ct state new accept; }\n }\n",
             ),
-            Self::Nopal(of) => {
-                let config = Config::default();
+            Self::Nopal(of) | Self::Uncounted(of) => {
+                let config = Config {
+                    class_counters: matches!(self, Self::Nopal(_)),
+                    ..Config::default()
+                };
                 let mut kernel = Nft::new().in_namespace(node.path());
                 load(
                     &mut kernel,

@@ -63,6 +63,11 @@ fn layouts(with_iptables: bool) -> Vec<Layout> {
     for policies in [10, 1_000, 10_000] {
         layouts.extend([100, 10_000].map(|peers| Layout::Nopal(Load { policies, peers })));
     }
+    // One beside the same with counters, to see what these cost.
+    layouts.push(Layout::Uncounted(Load {
+        policies: 1_000,
+        peers: 100,
+    }));
     // The slow ones only as far as it is bearable.
     for policies in [10, 100, 1_000] {
         let load = Load {

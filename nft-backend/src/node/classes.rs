@@ -8,6 +8,7 @@ use policy_core::incremental::{SubjectId, SubjectState};
 use crate::class::{Grant, Ports};
 use crate::class_chain::{Direction, Lookup, Rank, Sets, lookups, own_elements, port_elements};
 use crate::class_chain::{ports_stem, stem};
+use crate::class_counters::ClassPolicies;
 use crate::drafts::peers_label;
 use crate::element::Element;
 use crate::grants::{Form, Permission, Use, grants, peers};
@@ -153,6 +154,16 @@ impl ClassTable {
         if let Some(labels) = self.labels.get(&class.direction) {
             class.label = labels.of(&class.identity);
         }
+    }
+
+    /// The policies of each class.
+    pub(super) fn policies(&self) -> ClassPolicies {
+        let classes = self.by_number.values();
+        let policies = classes.map(|class| {
+            let key = (class.direction, class.label.clone());
+            (key, class.identity.policies.clone())
+        });
+        policies.collect()
     }
 
     /// The number of classes.

@@ -17,6 +17,7 @@ use policy_core::incremental::{Changes, NodeState, SubjectState};
 
 use crate::class::{Classes, Dispatch};
 use crate::class_chain::Direction;
+use crate::class_counters::ClassPolicies;
 use crate::config::Config;
 use crate::delta::Delta;
 use crate::digest::Digest;
@@ -107,6 +108,11 @@ impl Node {
             add_contested(&mut classes, *address, &claimants);
         }
         lay_out(&self.config, &classes)
+    }
+
+    /// The policies behind each class, to tell what its counters say about them.
+    pub fn class_policies(&self) -> ClassPolicies {
+        self.classes.policies()
     }
 
     /// The digest of the whole ruleset.

@@ -7,7 +7,7 @@ use nft_backend::config::Config;
 use nft_backend::generation::MarkBits;
 use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute, trace};
 use nft_backend::layout::LayoutError;
-use nft_backend::names::AUDITED;
+use nft_backend::names::{AUDITED, Name};
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
 use nft_backend::value::Protocol;
@@ -112,6 +112,23 @@ impl Judge {
             }
         }
         None
+    }
+
+    /// The counters that the flow's first packet passes on the nodes of its paths, whether it comes to them or not.
+    pub(crate) fn counters(&self, flow: &Flow) -> BTreeMap<String, BTreeSet<Name>> {
+        let nodes: BTreeSet<String> = self
+            .places
+            .paths(flow.from, flow.to)
+            .into_iter()
+            .flatten()
+            .collect();
+        let first = payloads(flow.port)[0];
+        let packet = packet(flow.from, flow.to, first)(Conntrack::New);
+        let counters = nodes.into_iter().map(|node| {
+            let (_, counted) = trace(&self.rulesets[&node], &packet).unwrap();
+            (node, counted)
+        });
+        counters.collect()
     }
 
     fn counts_as_audited(&self, flow: &Flow, packet: &Packet) -> bool {
