@@ -5,6 +5,7 @@ pub mod commands;
 pub mod connectivity;
 pub mod demo;
 pub mod denials;
+pub mod diff;
 pub mod explain;
 pub mod fix;
 pub mod git;

@@ -3,6 +3,7 @@
 mod apply;
 mod baseline;
 mod demo;
+mod diff;
 mod explain;
 mod flush;
 mod kernel;
@@ -53,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
+        Command::Diff(options) => diff::run(arguments, options),
         Command::Render(options) => render::run(arguments, options),
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod end;
+mod pair;
+mod possible;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +17,8 @@ use policy_core::lower;
 use policy_core::{Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment};
 
 pub use end::{End, EndError, Family, address_pairs};
+pub use pair::{Pair, Standing};
+pub use possible::OTHER_NAMESPACE;
 
 use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, SourceMap, Workload};
 
@@ -54,43 +58,19 @@ impl<'a> Inventory<'a> {
     }
 
     fn of(manifests: &'a Manifests, made_up: MadeUp, takes: fn(&Object) -> bool) -> Self {
-        let mut builder = Builder::default();
-        let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
-        for object in manifests.objects.iter().filter(|object| takes(object)) {
-            builder.add(object, &owners);
-        }
+        let mut builder = Builder::read(manifests, takes);
         if made_up == MadeUp::AddressesAndNodes {
             builder.spread();
         }
-        let Builder {
-            namespaces,
-            mut nodes,
-            mut pods,
-            policies,
-        } = builder;
         if made_up != MadeUp::Nothing {
-            let policies: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
-            addresses::give_out(&mut pods, &mut nodes, &policies);
+            let policies: Vec<&Policy> = builder
+                .policies
+                .values()
+                .map(|(policy, _)| policy)
+                .collect();
+            addresses::give_out(&mut builder.pods, &mut builder.nodes, &policies, &[]);
         }
-        let mut cluster = Cluster::default();
-        for (name, labels) in &namespaces {
-            cluster.insert_namespace(name, labels);
-        }
-        for node in nodes.into_values() {
-            cluster.insert_node(node);
-        }
-        for pod in pods.into_values() {
-            cluster.insert_pod(pod);
-        }
-        let mut places = BTreeMap::new();
-        for (id, (policy, fields)) in policies {
-            places.insert(id, fields);
-            cluster.insert_policy(policy);
-        }
-        Self {
-            cluster,
-            policies: places,
-        }
+        builder.finish()
     }
 
     /// Where a policy is written.
@@ -137,6 +117,34 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    fn read(manifests: &'a Manifests, takes: fn(&Object) -> bool) -> Self {
+        let mut builder = Self::default();
+        let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
+        for object in manifests.objects.iter().filter(|object| takes(object)) {
+            builder.add(object, &owners);
+        }
+        builder
+    }
+
+    fn finish(self) -> Inventory<'a> {
+        let mut cluster = Cluster::default();
+        for (name, labels) in &self.namespaces {
+            cluster.insert_namespace(name, labels);
+        }
+        for node in self.nodes.into_values() {
+            cluster.insert_node(node);
+        }
+        for pod in self.pods.into_values() {
+            cluster.insert_pod(pod);
+        }
+        let mut policies = BTreeMap::new();
+        for (id, (policy, fields)) in self.policies {
+            policies.insert(id, fields);
+            cluster.insert_policy(policy);
+        }
+        Inventory { cluster, policies }
+    }
+
     fn add(&mut self, object: &'a Object, known: &BTreeSet<Key<'_>>) {
         match &object.content {
             Content::Namespace(namespace) => {

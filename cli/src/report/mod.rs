@@ -5,6 +5,8 @@ pub mod apply;
 pub mod demo;
 mod demo_matrix;
 pub mod denials;
+pub mod diff;
+mod diff_markdown;
 pub mod explanation;
 pub mod findings;
 pub(crate) mod fingerprint;
@@ -15,6 +17,7 @@ mod sarif;
 mod snippet;
 pub mod status;
 pub mod tests;
+mod words;
 mod xml;
 
 use std::io::{IsTerminal, Write};
