@@ -50,6 +50,11 @@ pub enum Command {
     /// listed on their own and do not count. Pods that no input has, but that policies speak of or that anybody may start, are
     /// compared too; their names are in brackets.
     Diff(Diff),
+    /// Write what policies mean as a stable text, to commit and to compare with.
+    ///
+    /// The text depends on what the policies mean alone: not on the order of objects, nor on names of files. Without --file it
+    /// is printed; without --check or --update the file is written if there is none.
+    Snapshot(Snapshot),
     /// Print the nftables rules of a node.
     ///
     /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
@@ -349,6 +354,23 @@ pub enum FailOn {
     Any,
     /// No change does.
     None,
+}
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The file that holds the snapshot.
+    #[arg(long, value_name = "SNAP")]
+    pub file: Option<PathBuf>,
+    /// Compare with the file, print what differs, and exit with 1 if anything does.
+    #[arg(long, requires = "file", conflicts_with = "update")]
+    pub check: bool,
+    /// Write the file anew.
+    #[arg(long, requires = "file")]
+    pub update: bool,
 }
 
 /// Arguments of `render`.

@@ -7,9 +7,9 @@ use policy_core::{
     Because, Decision, Direction, Flow, FlowPort, IpSet, PolicyId, PortSet, Protocol, Verdict,
 };
 
-use super::kinds::Compared;
 use super::{Cause, Change, Edit, Side};
 use crate::inventory::Pair;
+use crate::kinds::Compared;
 use crate::manifest::Place;
 
 /// Each change is asked about so many of its connections. Those that changed alike mostly did so because of the same

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy_core::reach::{PortTable, PortsId};
 use policy_core::{Direction, IpSet, PortSet};
 
-use super::kinds::{Cell, Kinds};
 use super::outside::OutsideCell;
+use super::pairs::Cell;
 use super::{Change, Side};
+use crate::kinds::Kinds;
 
 type KindSet = BTreeSet<usize>;
 type Relation = BTreeMap<usize, KindSet>;

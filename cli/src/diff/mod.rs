@@ -5,13 +5,14 @@
 
 mod cause;
 mod group;
-mod kinds;
 mod outside;
+mod pairs;
 
 use policy_core::reach::PortTable;
 use policy_core::{IpSet, Isolation, PodId, PolicyId, PortSet, RuleGraph};
 
 use crate::inventory::{Pair, Standing};
+use crate::kinds::Kinds;
 use crate::manifest::Place;
 
 /// What changed.
@@ -107,8 +108,8 @@ pub fn difference(pair: &Pair<'_>) -> Difference {
     let (old_pods, new_pods) = (pair.old_pods(), pair.new_pods());
     let mut table = PortTable::new();
     let sides = [(&old, &old_pods[..]), (&new, &new_pods[..])];
-    let kinds = kinds::Kinds::new(sides, pair, &mut table);
-    let mut cells = kinds.changed_pairs(&mut table);
+    let kinds = Kinds::new(sides.to_vec(), &pair.pods, &mut table);
+    let mut cells = pairs::changed(&kinds, &mut table);
     let mut outside = outside::changed(sides, &kinds);
     let order = |changes: Vec<Change>| cause::explained(changes, pair, sides);
     let mut changes = |gained: bool| {

@@ -2,7 +2,7 @@
 
 use policy_core::{Direction, IpSet, PortSet};
 
-use super::kinds::{Compared, Kinds};
+use crate::kinds::{Compared, Kinds};
 use crate::matrix::families;
 
 /// For a kind and a direction, the addresses where the same ports changed.

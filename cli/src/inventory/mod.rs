@@ -50,6 +50,36 @@ impl<'a> Inventory<'a> {
         Self::of(manifests, made_up, |_| true)
     }
 
+    /// The cluster with addresses for all, and with the pods that could be; gives what each pod is, in the order of the
+    /// names. Pods that have finished are nowhere and left out.
+    #[must_use]
+    pub fn with_possible(manifests: &'a Manifests) -> (Self, Vec<(PodId, Standing)>) {
+        let mut builder = Builder::read(manifests, |_| true);
+        builder.pods.retain(|_, pod| !pod.finished);
+        let policies: Vec<&Policy> = builder
+            .policies
+            .values()
+            .map(|(policy, _)| policy)
+            .collect();
+        let namespaces = builder.mentioned().into_iter().map(|name| {
+            let labels = builder.namespaces.get(&name).cloned();
+            (name, labels.unwrap_or_default())
+        });
+        let possible = possible::possible(&namespaces.collect(), &builder.pods, &policies);
+        let known = builder.pods.keys().map(|id| (id, Standing::Known));
+        let possible_pods = possible.pods.keys().map(|id| (id, Standing::Possible));
+        let pods: BTreeMap<PodId, Standing> = known
+            .chain(possible_pods)
+            .map(|(id, standing)| (id.clone(), standing))
+            .collect();
+        for (name, labels) in possible.namespaces {
+            builder.namespaces.entry(name).or_insert(labels);
+        }
+        builder.pods.extend(possible.pods);
+        addresses::give_out(&mut builder.pods, &mut builder.nodes, &policies, &[]);
+        (builder.finish(), pods.into_iter().collect())
+    }
+
     /// All but the policies, and with nothing made up.
     #[must_use]
     pub fn without_policies(manifests: &'a Manifests) -> Self {
@@ -124,6 +154,14 @@ impl<'a> Builder<'a> {
             builder.add(object, &owners);
         }
         builder
+    }
+
+    /// The namespaces that the input speaks of.
+    fn mentioned(&self) -> BTreeSet<String> {
+        let pods = self.pods.keys().map(|id| id.namespace.to_string());
+        let policies = self.policies.keys().map(|id| id.namespace.to_string());
+        let defined = self.namespaces.keys().cloned();
+        pods.chain(policies).chain(defined).collect()
     }
 
     fn finish(self) -> Inventory<'a> {

@@ -43,7 +43,7 @@ impl<'a> Pair<'a> {
         let mut new = Builder::read(new, |_| true);
         old.pods.retain(|_, pod| !pod.finished);
         new.pods.retain(|_, pod| !pod.finished);
-        let (before, after) = (mentioned(&old), mentioned(&new));
+        let (before, after) = (old.mentioned(), new.mentioned());
         let gone = vanished_namespaces(&old, &before, &after, &new);
         for (name, labels) in &new.namespaces {
             if !before.contains(name) {
@@ -124,14 +124,6 @@ impl<'a> Pair<'a> {
         let all = inventory.cluster.pods();
         self.pods.iter().map(|(id, _)| all[id].as_ref()).collect()
     }
-}
-
-/// The namespaces that an input speaks of.
-fn mentioned(builder: &Builder<'_>) -> BTreeSet<String> {
-    let pods = builder.pods.keys().map(|id| id.namespace.to_string());
-    let policies = builder.policies.keys().map(|id| id.namespace.to_string());
-    let defined = builder.namespaces.keys().cloned();
-    pods.chain(policies).chain(defined).collect()
 }
 
 /// The namespaces that the new input has done away with: it does not speak of them, and the old one defined them or

@@ -17,7 +17,7 @@ mod sarif;
 mod snippet;
 pub mod status;
 pub mod tests;
-mod words;
+pub(crate) mod words;
 mod xml;
 
 use std::io::{IsTerminal, Write};

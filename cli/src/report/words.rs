@@ -1,21 +1,22 @@
 //! Few words for many pods and many addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use policy_core::range_set::{Point, RangeSet};
+use policy_core::range_set::RangeSet;
 use policy_core::{Cidr, IpSet, PodId};
 
 use crate::inventory::{OTHER_NAMESPACE, Standing};
 
 /// The pods that names are chosen among.
-pub(super) struct Words<'a> {
+pub(crate) struct Words<'a> {
     pods: &'a [(PodId, Standing)],
     /// The positions of each namespace's pods.
     namespaces: BTreeMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn new(pods: &'a [(PodId, Standing)]) -> Self {
+    pub(crate) fn new(pods: &'a [(PodId, Standing)]) -> Self {
         let mut namespaces: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, (id, _)) in pods.iter().enumerate() {
             namespaces.entry(&id.namespace).or_default().push(index);
@@ -24,7 +25,7 @@ impl<'a> Words<'a> {
     }
 
     /// The pods at these positions (sorted): `every pod`, `all of shop`, `shop/web`.
-    pub(super) fn pods(&self, wanted: &[usize]) -> Vec<String> {
+    pub(crate) fn pods(&self, wanted: &[usize]) -> Vec<String> {
         if wanted.len() == self.pods.len() {
             return vec!["every pod".to_owned()];
         }
@@ -43,7 +44,8 @@ impl<'a> Words<'a> {
         listed
     }
 
-    fn listed(&self, wanted: &[usize]) -> Vec<String> {
+    /// The same without leaving out, so that one more pod changes as few words as can be.
+    pub(crate) fn listed(&self, wanted: &[usize]) -> Vec<String> {
         let mut by_namespace: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for &pod in wanted {
             let namespace = &*self.pods[pod].0.namespace;
@@ -74,65 +76,64 @@ impl<'a> Words<'a> {
 }
 
 /// The addresses, as the fewest blocks: `any address`, `10.0.0.0/8 except 10.1.0.0/16`.
-pub(super) fn addresses(addresses: &IpSet) -> Vec<String> {
+pub(crate) fn addresses(addresses: &IpSet) -> Vec<String> {
     let (v4, v6) = (addresses.v4.is_full(), addresses.v6.is_full());
     if v4 && v6 {
         return vec!["any address".to_owned()];
     }
-    let only = |v4: RangeSet<u32>, v6: RangeSet<u128>| IpSet { v4, v6 };
     let mut words = Vec::new();
     if v4 {
         words.push("any IPv4 address".to_owned());
     } else {
-        let hull = hull(&addresses.v4);
-        let around = only(hull, RangeSet::empty());
-        words.extend(blocks(
-            &only(addresses.v4.clone(), RangeSet::empty()),
-            &around,
-        ));
+        words.extend(blocks(&IpSet {
+            v4: addresses.v4.clone(),
+            v6: RangeSet::empty(),
+        }));
     }
     if v6 {
         words.push("any IPv6 address".to_owned());
     } else {
-        let hull = hull(&addresses.v6);
-        let around = only(RangeSet::empty(), hull);
-        words.extend(blocks(
-            &only(RangeSet::empty(), addresses.v6.clone()),
-            &around,
-        ));
+        words.extend(blocks(&IpSet {
+            v4: RangeSet::empty(),
+            v6: addresses.v6.clone(),
+        }));
     }
     words
 }
 
-/// From the first to the last number of a set.
-fn hull<T: Point>(set: &RangeSet<T>) -> RangeSet<T> {
-    match (set.ranges().first(), set.ranges().last()) {
-        (Some((first, _)), Some((_, last))) => RangeSet::range(*first, *last),
-        _ => RangeSet::empty(),
-    }
-}
-
-/// The set's blocks, or the one block around it and what it leaves out, whichever is shorter.
-fn blocks(set: &IpSet, hull: &IpSet) -> Vec<String> {
-    let blocks: Vec<String> = set.cidrs().iter().map(Cidr::to_string).collect();
-    let Some(around) = around(hull) else {
-        return blocks;
+/// The blocks of a set of one family; where it is shorter, a block around some of them and what it leaves out.
+fn blocks(set: &IpSet) -> Vec<String> {
+    let blocks = set.cidrs();
+    let (Some(first), Some(last)) = (set.ranges().next(), set.ranges().last()) else {
+        return Vec::new();
     };
-    let excepted = IpSet::from(around).difference(set).cidrs();
-    if excepted.is_empty() || excepted.len() + 1 >= blocks.len() {
-        return blocks;
+    if blocks.len() < 3 {
+        return blocks.iter().map(Cidr::to_string).collect();
     }
-    let excepted: Vec<String> = excepted.iter().map(Cidr::to_string).collect();
-    vec![format!("{around} except {}", excepted.join(", "))]
+    let around = around(first.0, last.1);
+    let excepted = IpSet::from(around).difference(set).cidrs();
+    if excepted.len() + 1 < blocks.len() {
+        let excepted: Vec<String> = excepted.iter().map(Cidr::to_string).collect();
+        return vec![format!("{around} except {}", excepted.join(", "))];
+    }
+    // Three blocks or more never fit into a single address, so there are two halves, with a part of the set in each.
+    let lower = IpSet::from(Cidr::new(around.range().0, around.prefix() + 1));
+    let mut words = self::blocks(&set.intersection(&lower));
+    words.extend(self::blocks(&set.difference(&lower)));
+    words
 }
 
-/// The smallest block around a range.
-fn around(range: &IpSet) -> Option<Cidr> {
-    let (first, last) = range.ranges().next()?;
+/// The smallest block around two addresses.
+fn around(first: IpAddr, last: IpAddr) -> Cidr {
     let width = if first.is_ipv4() { 32 } else { 128 };
-    let candidates = (0..=width).rev().map(|prefix| Cidr::new(first, prefix));
-    let mut containing = candidates.filter(|block| IpSet::from(*block).contains(last));
-    containing.next()
+    let mut prefix = width;
+    loop {
+        let block = Cidr::new(first, prefix);
+        if prefix == 0 || IpSet::from(block).contains(last) {
+            return block;
+        }
+        prefix -= 1;
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +155,10 @@ mod tests {
         assert_eq!(addresses(&set(&blocks)), blocks);
         let hole = set(&["0.0.0.0/0"]).difference(&set(&["10.0.0.0/8"]));
         assert_eq!(addresses(&hole), ["0.0.0.0/0 except 10.0.0.0/8"]);
+        let far = ["10.0.0.0/8", "172.16.0.0/12", "198.51.100.0/24"];
+        let hole = set(&far).difference(&set(&["198.51.100.64/28"]));
+        let shown = "198.51.100.0/24 except 198.51.100.64/28";
+        assert_eq!(addresses(&hole), ["10.0.0.0/8", "172.16.0.0/12", shown]);
         let hole = set(&["10.0.0.0/8", "::/0"]).difference(&set(&["10.255.3.0/24"]));
         assert_eq!(
             addresses(&hole),
