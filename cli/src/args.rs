@@ -11,7 +11,7 @@ use policy_core::FlowPort;
 use crate::demo::Wiring;
 use crate::lint::{Certainty, Profile};
 use crate::port;
-use crate::report::{Color, diff, findings, matrix, ruleset};
+use crate::report::{Color, diff, findings, matrix, ruleset, tests};
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -279,9 +279,12 @@ pub struct Test {
     /// The files with the tests.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub tests: Vec<PathBuf>,
+    /// Name the rules that decided none of the tests.
+    #[arg(long)]
+    pub coverage: bool,
     /// How to print the results.
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: tests::Format,
 }
 
 /// Arguments of `diff`.

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod commands;
 pub mod connectivity;
+pub mod coverage;
 pub mod demo;
 pub mod denials;
 pub mod diff;

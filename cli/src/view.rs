@@ -41,14 +41,14 @@ impl View {
         let kinds = Kinds::new(vec![(&graph, &own)], &pods, &mut table);
         let mut received: Vec<BTreeMap<PortsId, Vec<usize>>> = vec![BTreeMap::new(); kinds.len()];
         let mut opened = received.clone();
-        for from in 0..kinds.len() {
-            for to in 0..kinds.len() {
+        for (from, opened) in opened.iter_mut().enumerate() {
+            for (to, received) in received.iter_mut().enumerate() {
                 let Some(ports) = kinds.between(0, (from, to), &mut table) else {
                     continue;
                 };
                 if ports != PortTable::NONE {
-                    received[to].entry(ports).or_default().push(from);
-                    opened[from].entry(ports).or_default().push(to);
+                    received.entry(ports).or_default().push(from);
+                    opened.entry(ports).or_default().push(to);
                 }
             }
         }

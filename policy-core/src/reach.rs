@@ -65,15 +65,7 @@ impl PortTable {
             (Self::NONE, other) => other,
             (Self::ALL, _) => Self::ALL,
             (one, other) if one == other => one,
-            key => match self.unions.get(&key) {
-                Some(&known) => known,
-                None => {
-                    let set = self.sets.value(key.0).union(self.sets.value(key.1));
-                    let number = self.sets.intern(set);
-                    self.unions.insert(key, number);
-                    number
-                }
-            },
+            key => remembered(&mut self.unions, &mut self.sets, key, PortSet::union),
         }
     }
 
@@ -83,15 +75,12 @@ impl PortTable {
             (Self::NONE, _) => Self::NONE,
             (Self::ALL, other) => other,
             (one, other) if one == other => one,
-            key => match self.intersections.get(&key) {
-                Some(&known) => known,
-                None => {
-                    let set = self.sets.value(key.0).intersection(self.sets.value(key.1));
-                    let number = self.sets.intern(set);
-                    self.intersections.insert(key, number);
-                    number
-                }
-            },
+            key => remembered(
+                &mut self.intersections,
+                &mut self.sets,
+                key,
+                PortSet::intersection,
+            ),
         }
     }
 
@@ -101,17 +90,30 @@ impl PortTable {
             (Self::NONE, _) | (_, Self::ALL) => Self::NONE,
             (one, Self::NONE) => one,
             (one, other) if one == other => Self::NONE,
-            key => match self.differences.get(&key) {
-                Some(&known) => known,
-                None => {
-                    let set = self.sets.value(key.0).difference(self.sets.value(key.1));
-                    let number = self.sets.intern(set);
-                    self.differences.insert(key, number);
-                    number
-                }
-            },
+            key => remembered(
+                &mut self.differences,
+                &mut self.sets,
+                key,
+                PortSet::difference,
+            ),
         }
     }
+}
+
+/// The answer for two sets, computed when it is first asked for.
+fn remembered(
+    known: &mut FxHashMap<(PortsId, PortsId), PortsId>,
+    sets: &mut Interner<PortSet>,
+    key: (PortsId, PortsId),
+    compute: fn(&PortSet, &PortSet) -> PortSet,
+) -> PortsId {
+    if let Some(&known) = known.get(&key) {
+        return known;
+    }
+    let set = compute(sets.value(key.0), sets.value(key.1));
+    let number = sets.intern(set);
+    known.insert(key, number);
+    number
 }
 
 impl Default for PortTable {
@@ -178,7 +180,7 @@ impl Reach {
         Self {
             kind_of,
             kinds,
-            spots: spots.spots,
+            spots: spots.found,
             rows,
         }
     }
@@ -243,7 +245,7 @@ struct Spots<'g> {
     /// For each pod's address the blocks around it, in ascending order.
     around: FxHashMap<IpAddr, Vec<u32>>,
     numbers: FxHashMap<Spot, u32>,
-    spots: Vec<Spot>,
+    found: Vec<Spot>,
     /// The rows to be made: the subject and the direction, from position 2 on.
     subjects: Vec<(NodeIndex, Direction)>,
     row_of: FxHashMap<(NodeIndex, Direction), usize>,
@@ -270,7 +272,7 @@ impl<'g> Spots<'g> {
             blocks,
             around,
             numbers: FxHashMap::default(),
-            spots: Vec::new(),
+            found: Vec::new(),
             subjects: Vec::new(),
             row_of: FxHashMap::default(),
         }
@@ -298,9 +300,9 @@ impl<'g> Spots<'g> {
         if let Some(&known) = self.numbers.get(&spot) {
             return known;
         }
-        let new = number(self.spots.len());
+        let new = number(self.found.len());
         self.numbers.insert(spot.clone(), new);
-        self.spots.push(spot);
+        self.found.push(spot);
         new
     }
 
@@ -334,7 +336,7 @@ impl<'g> Spots<'g> {
     fn rows(&self, table: &mut PortTable) -> Vec<Row> {
         let mut of_class: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
         let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
-        for (position, spot) in self.spots.iter().enumerate() {
+        for (position, spot) in self.found.iter().enumerate() {
             if let Some(class) = spot.class {
                 of_class.entry(class).or_default().push(position);
             }
@@ -344,12 +346,12 @@ impl<'g> Spots<'g> {
         }
         let mut rows = vec![Row::Everything, Row::Nothing];
         for &(subject, direction) in &self.subjects {
-            let mut row = vec![PortTable::NONE; self.spots.len()];
+            let mut row = vec![PortTable::NONE; self.found.len()];
             for permission in self.graph.subject(subject).permissions(direction) {
                 let ports = table.number(permission.ports());
                 let mut admit = |position: usize| row[position] = table.union(row[position], ports);
                 if permission.is_for_everyone() {
-                    (0..self.spots.len()).for_each(admit);
+                    (0..self.found.len()).for_each(admit);
                     continue;
                 }
                 for class in permission.classes() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use policy_core::{
-    Because, Decision, Direction, Flow, FlowPort, IpSet, PolicyId, PortSet, Protocol, Verdict,
+    Because, Decision, Direction, Flow, FlowPort, IpSet, Pod, PolicyId, PortSet, Protocol, Verdict,
 };
 
 use super::{Cause, Change, Edit, Side};
@@ -42,15 +42,17 @@ fn causes(
 ) -> Vec<Cause> {
     let ports = samples(&change.ports);
     let mut found: BTreeMap<PolicyId, (Edit, Option<Place>)> = BTreeMap::new();
-    let (from, to) = (
-        addresses(&change.from, [old_pods, new_pods], own),
-        addresses(&change.to, [old_pods, new_pods], own),
-    );
-    let step = (from.len() * to.len()).div_ceil(ASKED).max(1);
-    let pairs = from
-        .iter()
-        .flat_map(|from| to.iter().map(move |to| (from, to)));
-    for (from, to) in pairs.step_by(step) {
+    let pods = [old_pods, new_pods];
+    let (from, to) = (Ends::new(&change.from, own), Ends::new(&change.to, own));
+    let pairs = from.len() * to.len();
+    let mut step = pairs.div_ceil(ASKED).max(1);
+    if to.len() > 1 && step.is_multiple_of(to.len()) {
+        // Or else all questions would be about one target.
+        step += 1;
+    }
+    for pair_number in (0..pairs).step_by(step) {
+        let from = from.addresses(pair_number / to.len(), pods);
+        let to = to.addresses(pair_number % to.len(), pods);
         for &port in &ports {
             let flow = |side: usize| {
                 from[side]
@@ -94,18 +96,34 @@ fn samples(ports: &PortSet) -> Vec<FlowPort> {
     samples
 }
 
-/// The addresses of each end, in the old cluster and in the new one.
-fn addresses(side: &Side, pods: [&[&policy_core::Pod]; 2], own: &IpSet) -> Vec<[Vec<IpAddr>; 2]> {
-    let mut ends: Vec<[Vec<IpAddr>; 2]> = side
-        .pods
-        .iter()
-        .map(|&pod| pods.map(|pods| pods[pod].addresses.clone()))
-        .collect();
-    let free = side.addresses.difference(own);
-    let first = |is_v4: bool| free.ranges().find(|(first, _)| first.is_ipv4() == is_v4);
-    let outside = [first(true), first(false)].into_iter().flatten();
-    ends.extend(outside.map(|(first, _)| [vec![first], vec![first]]));
-    ends
+/// The ends that one side of a change stands for: its pods, and an address of each family that is no pod's.
+struct Ends<'a> {
+    pods: &'a [usize],
+    outside: Vec<IpAddr>,
+}
+
+impl<'a> Ends<'a> {
+    fn new(side: &'a Side, own: &IpSet) -> Self {
+        let free = side.addresses.difference(own);
+        let first = |is_v4: bool| free.ranges().find(|(first, _)| first.is_ipv4() == is_v4);
+        let outside = [first(true), first(false)].into_iter().flatten();
+        Self {
+            pods: &side.pods,
+            outside: outside.map(|(first, _)| first).collect(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.pods.len() + self.outside.len()
+    }
+
+    /// The addresses of an end, in the old cluster and in the new one.
+    fn addresses(&self, end: usize, pods: [&[&Pod]; 2]) -> [Vec<IpAddr>; 2] {
+        match self.pods.get(end) {
+            Some(&pod) => pods.map(|pods| pods[pod].addresses.clone()),
+            None => [(); 2].map(|()| vec![self.outside[end - self.pods.len()]]),
+        }
+    }
 }
 
 /// What decides at the ends that denied the flow before or after.

@@ -109,19 +109,14 @@ pub fn difference(pair: &Pair<'_>) -> Difference {
     let mut table = PortTable::new();
     let sides = [(&old, &old_pods[..]), (&new, &new_pods[..])];
     let kinds = Kinds::new(sides.to_vec(), &pair.pods, &mut table);
-    let mut cells = pairs::changed(&kinds, &mut table);
-    let mut outside = outside::changed(sides, &kinds);
-    let order = |changes: Vec<Change>| cause::explained(changes, pair, sides);
-    let mut changes = |gained: bool| {
-        let cells = std::mem::take(if gained { &mut cells.0 } else { &mut cells.1 });
-        let outside = std::mem::take(if gained {
-            &mut outside.0
-        } else {
-            &mut outside.1
-        });
-        group::changes(cells, outside, &kinds, &table)
+    let (more_pairs, fewer_pairs) = pairs::changed(&kinds, &mut table);
+    let (more_outside, fewer_outside) = outside::changed(sides, &kinds);
+    let told = |pairs, outside| {
+        let changes = group::changes(pairs, outside, &kinds, &table);
+        cause::explained(changes, pair, sides)
     };
-    let (gained, lost) = (order(changes(true)), order(changes(false)));
+    let gained = told(more_pairs, more_outside);
+    let lost = told(fewer_pairs, fewer_outside);
     let appeared = pair.pods.iter().zip(&new_pods);
     let appeared = appeared.filter(|((_, standing), _)| *standing == Standing::Appeared);
     let appeared = appeared.map(|((id, _), pod)| Appeared {
