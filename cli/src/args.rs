@@ -45,15 +45,12 @@ pub enum Command {
     Test(Test),
     /// Show which connections are gained and lost between two inputs.
     ///
-    /// OLD and NEW are files, folders, - for standard input, or git:REV:PATH for a path as a revision of the git repository
-    /// has it. Both inputs are compared over the same pods, so what is told is what policies do: pods that appear or vanish are
-    /// listed on their own and do not count. Pods that no input has, but that policies speak of or that anybody may start, are
-    /// compared too; their names are in brackets.
+    /// OLD and NEW are files, folders, - for standard input, or git:REV:PATH. Both are compared over the same pods: those that
+    /// appear or vanish are listed and do not count. Names in brackets are pods that no input has, but that policies hold for.
     Diff(Diff),
     /// Write what policies mean as a stable text, to commit and to compare with.
     ///
-    /// The text depends on what the policies mean alone: not on the order of objects, nor on names of files. Without --file it
-    /// is printed; without --check or --update the file is written if there is none.
+    /// Without --file it is printed; without --check or --update the file is written if there is none.
     Snapshot(Snapshot),
     /// Print the nftables rules of a node.
     ///
