@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,7 +11,7 @@ use policy_core::FlowPort;
 use crate::demo::Wiring;
 use crate::lint::{Certainty, Profile};
 use crate::port;
-use crate::report::{Color, findings, matrix, ruleset};
+use crate::report::{Color, diff, findings, matrix, ruleset, tests};
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -42,6 +43,15 @@ pub enum Command {
     Matrix(Matrix),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
+    /// Show which connections are gained and lost between two inputs.
+    ///
+    /// OLD and NEW are files, folders, - for standard input, or git:REV:PATH. Both are compared over the same pods: those that
+    /// appear or vanish are listed and do not count. Names in brackets are pods that no input has, but that policies hold for.
+    Diff(Diff),
+    /// Write what policies mean as a stable text, to commit and to compare with.
+    ///
+    /// Without --file it is printed; without --check or --update the file is written if there is none.
+    Snapshot(Snapshot),
     /// Print the nftables rules of a node.
     ///
     /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
@@ -266,9 +276,101 @@ pub struct Test {
     /// The files with the tests.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub tests: Vec<PathBuf>,
+    /// Name the rules that decided none of the tests.
+    #[arg(long)]
+    pub coverage: bool,
     /// How to print the results.
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: tests::Format,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// What was: a file, a folder, or git:REV:PATH.
+    #[arg(value_name = "OLD", value_parser = Version::parse)]
+    pub old: Version,
+    /// What is: the same.
+    #[arg(value_name = "NEW", value_parser = Version::parse)]
+    pub new: Version,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// Which changes make the exit code 1.
+    #[arg(long, value_enum, default_value_t, value_name = "CHANGES")]
+    pub fail_on: FailOn,
+    /// How to print the changes.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: diff::Format,
+}
+
+/// An input that can also be what a path was in a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// What lies there now.
+    Path(PathBuf),
+    /// What a revision of the git repository has there.
+    Revision {
+        /// The revision.
+        revision: String,
+        /// The path, from the current folder.
+        path: PathBuf,
+    },
+}
+
+impl Version {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("git:") else {
+            return Ok(Self::Path(text.into()));
+        };
+        match rest.split_once(':') {
+            Some((revision, path)) if !revision.is_empty() => Ok(Self::Revision {
+                revision: revision.to_owned(),
+                path: if path.is_empty() { "." } else { path }.into(),
+            }),
+            _ => Err("write git:REV:PATH, such as git:main:policies".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Revision { revision, path } => write!(f, "git:{revision}:{}", path.display()),
+        }
+    }
+}
+
+/// Which changes make `diff` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FailOn {
+    /// Connections that are gained.
+    #[default]
+    Widened,
+    /// Connections that are lost.
+    Narrowed,
+    /// Either.
+    Any,
+    /// No change does.
+    None,
+}
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The file that holds the snapshot.
+    #[arg(long, value_name = "SNAP")]
+    pub file: Option<PathBuf>,
+    /// Compare with the file, print what differs, and exit with 1 if anything does.
+    #[arg(long, requires = "file", conflicts_with = "update")]
+    pub check: bool,
+    /// Write the file anew.
+    #[arg(long, requires = "file")]
+    pub update: bool,
 }
 
 /// Arguments of `render`.

@@ -1,6 +1,6 @@
 //! `ConnectivityTest`s: what must be reachable and what must not, as files.
 
-use policy_core::{Flow, FlowPort, PodId, PortSet, Protocol, RuleGraph, Verdict};
+use policy_core::{Because, Flow, FlowPort, PodId, PortSet, Protocol, RuleGraph, Verdict};
 
 use crate::inventory::{End, Family, Inventory, address_pairs};
 use crate::manifest::{ConnectivityTest, WrittenEnd};
@@ -26,6 +26,8 @@ pub struct Outcome {
     pub actual: Verdict,
     /// Why.
     pub because: Vec<String>,
+    /// The rules and policies that decided.
+    pub decided: Vec<Because>,
     /// Whether it passes only because policies that would deny it are in audit mode.
     pub is_audited: bool,
 }
@@ -84,18 +86,21 @@ fn check(
         to: target,
         port: FlowPort::Port(protocol, port),
     };
-    let (actual, because, is_audited) = if let Some(port) = port {
+    let (actual, decided, unexpected, is_audited) = if let Some(port) = port {
         let decision = graph.evaluate(&flow(port));
-        let because = sentences(&decision.because);
-        (decision.verdict, because, decision.is_audited())
+        let is_audited = decision.is_audited();
+        (decision.verdict, decision.because, None, is_audited)
     } else {
         let allowed = graph.allowed(source, target);
-        let because = |port| sentences(&graph.evaluate(&flow(port)).because);
-        let (actual, because) = any_port(&allowed, protocol, expect, because);
+        let decided = |port| graph.evaluate(&flow(port)).because;
+        let (actual, decided, unexpected) = any_port(&allowed, protocol, expect, decided);
         let all = PortSet::range(protocol, 1, u16::MAX);
         let is_admitted = graph.admitted(source, target).contains_all(&all);
-        (actual, because, actual == Verdict::Allow && !is_admitted)
+        let is_audited = actual == Verdict::Allow && !is_admitted;
+        (actual, decided, unexpected, is_audited)
     };
+    let mut because = sentences(&decided);
+    because.extend(unexpected);
     Ok(Outcome {
         name,
         from: from.name,
@@ -106,6 +111,7 @@ fn check(
         expect,
         actual,
         because,
+        decided,
         is_audited,
     })
 }
@@ -115,8 +121,8 @@ fn any_port(
     allowed: &PortSet,
     protocol: Protocol,
     expect: Verdict,
-    because: impl Fn(u16) -> Vec<String>,
-) -> (Verdict, Vec<String>) {
+    decided: impl Fn(u16) -> Vec<Because>,
+) -> (Verdict, Vec<Because>, Option<String>) {
     let all = PortSet::range(protocol, 1, u16::MAX);
     let open = allowed.intersection(&all);
     let closed = all.difference(&open);
@@ -125,16 +131,15 @@ fn any_port(
         Verdict::Deny => &open,
     };
     match unexpected.ports(protocol).ranges().first() {
-        None => (expect, because(1)),
+        None => (expect, decided(1), None),
         Some((port, _)) => {
             let actual = if expect == Verdict::Allow {
                 Verdict::Deny
             } else {
                 Verdict::Allow
             };
-            let mut reasons = because(*port);
-            reasons.push(format!("{actual}: {unexpected}"));
-            (actual, reasons)
+            let unexpected = format!("{actual}: {unexpected}");
+            (actual, decided(*port), Some(unexpected))
         }
     }
 }
@@ -204,6 +209,6 @@ fn verdict(text: &str) -> Result<Verdict, String> {
     }
 }
 
-fn sentences(because: &[policy_core::Because]) -> Vec<String> {
+fn sentences(because: &[Because]) -> Vec<String> {
     because.iter().map(ToString::to_string).collect()
 }

@@ -82,7 +82,7 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
     for pod in &pods {
         for direction in Direction::ALL {
             for (addresses, allowed) in graph.outside(pod, direction) {
-                let external = Side::External(of_families(&addresses, &pod.addresses));
+                let external = Side::External(addresses.intersection(&families(graph, pod)));
                 let endpoint = Side::Endpoint(pod.id.clone());
                 let (from, to) = match direction {
                     Direction::Ingress => (external, endpoint),
@@ -167,14 +167,20 @@ fn between(graph: &RuleGraph, from: &Pod, to: &Pod) -> PortSet {
     allowed
 }
 
-/// The addresses of those families that `own` has too.
-fn of_families(addresses: &IpSet, own: &[IpAddr]) -> IpSet {
-    let mut addresses = addresses.clone();
+/// All addresses of the families that a pod has an address of its own in.
+pub(crate) fn families(graph: &RuleGraph, pod: &Pod) -> IpSet {
+    // Policies do not speak of a pod on its node's network, and its addresses are the node's.
+    let own = if pod.is_selectable() {
+        graph.addresses(pod)
+    } else {
+        pod.addresses.clone()
+    };
+    let mut all = IpSet::full();
     if !own.iter().any(IpAddr::is_ipv4) {
-        addresses.v4 = policy_core::range_set::RangeSet::empty();
+        all.v4 = policy_core::range_set::RangeSet::empty();
     }
     if !own.iter().any(IpAddr::is_ipv6) {
-        addresses.v6 = policy_core::range_set::RangeSet::empty();
+        all.v6 = policy_core::range_set::RangeSet::empty();
     }
-    addresses
+    all
 }

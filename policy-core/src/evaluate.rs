@@ -357,7 +357,7 @@ impl RuleGraph {
 
     /// Whether one end is a pod and the other its node. An address that a live pod has is no node's, even when a
     /// Node object claims it: that pod's policies hold for it.
-    fn is_own_node(&self, one: IpAddr, other: IpAddr) -> bool {
+    pub(crate) fn is_own_node(&self, one: IpAddr, other: IpAddr) -> bool {
         let inventory = self.inventory();
         let is_node_of = |node, pod| inventory.is_own_node(pod, node);
         match (inventory.owner(one), inventory.owner(other)) {

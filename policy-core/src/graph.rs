@@ -204,6 +204,19 @@ impl RuleGraph {
             })
     }
 
+    /// The subject class at a vertex.
+    pub(crate) fn subject(&self, index: NodeIndex) -> Subject<'_> {
+        Subject { graph: self, index }
+    }
+
+    /// The peers that edges come from or go to.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peers> {
+        self.graph.node_weights().filter_map(|vertex| match vertex {
+            Vertex::Peers(peers) => Some(peers),
+            Vertex::Subjects(_) => None,
+        })
+    }
+
     pub(crate) fn subject_of_pod(&self, pod: PodIndex) -> Option<Subject<'_>> {
         let class = self.world.inventory.class_of[pod as usize];
         let index = self.subject_of[class as usize]?;
@@ -355,7 +368,7 @@ impl<'g> Permission<'g> {
     }
 
     /// The classes among the peers, sorted, each once.
-    fn classes(&self) -> Vec<ClassId> {
+    pub(crate) fn classes(&self) -> Vec<ClassId> {
         let sets = self
             .peers
             .pods

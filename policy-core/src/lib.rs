@@ -25,6 +25,7 @@ pub mod policy;
 pub mod port_set;
 pub mod problem;
 pub mod range_set;
+pub mod reach;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resolve;

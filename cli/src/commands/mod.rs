@@ -3,6 +3,7 @@
 mod apply;
 mod baseline;
 mod demo;
+mod diff;
 mod explain;
 mod flush;
 mod kernel;
@@ -12,6 +13,7 @@ mod matrix;
 mod node;
 mod render;
 mod rule;
+mod snapshot;
 mod status;
 mod test;
 mod watch_denied;
@@ -53,6 +55,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
+        Command::Diff(options) => diff::run(arguments, options),
+        Command::Snapshot(options) => snapshot::run(arguments, options),
         Command::Render(options) => render::run(arguments, options),
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),

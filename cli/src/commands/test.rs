@@ -3,7 +3,8 @@
 use policy_core::RuleGraph;
 
 use super::{Outcome, load};
-use crate::args::{Arguments, Format, Test};
+use crate::args::{Arguments, Test};
+use crate::coverage::Coverage;
 use crate::inventory::MadeUp;
 use crate::manifest::{ConnectivityTest, Content, Manifests};
 use crate::{connectivity, manifest, report};
@@ -34,10 +35,19 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
         report::print_error(&format!("error: {error}"));
         outcome = Outcome::Unreadable;
     }
-    report::print(&match options.format {
-        Format::Text => report::tests::text(&results),
-        Format::Json => report::json(&report::tests::json(&results, &errors)),
+    let coverage = options.coverage.then(|| {
+        Coverage::new(
+            &inventory,
+            results.iter().flat_map(|result| &result.decided),
+        )
     });
+    let results = report::tests::Results {
+        outcomes: &results,
+        errors: &errors,
+        coverage: coverage.as_ref(),
+    };
+    report::print(&report::tests::render(&results, options.format));
+    let results = results.outcomes;
     let has_failed = results.iter().any(|result| !result.is_ok());
     outcome.max(if has_failed {
         Outcome::Found

@@ -13,15 +13,17 @@ use policy_core::{Cidr, IpSet, Node, Pod, PodId, Policy};
 const SPECIFIC_V4: u8 = 8;
 const SPECIFIC_V6: u8 = 16;
 
-/// Gives an address of each family to whatever lacks one and can be reached.
+/// Gives an address of each family to whatever lacks one and can be reached, but none that is `reserved`.
 pub(super) fn give_out(
     pods: &mut BTreeMap<PodId, Pod>,
     nodes: &mut BTreeMap<String, Node>,
     policies: &[&Policy],
+    reserved: &[IpAddr],
 ) {
     let families = Families::of(pods, nodes);
     let blocks = specific_blocks(policies);
     let mut taken = written(pods, nodes);
+    taken.extend(reserved);
     let mut node_pool = Pool::new(&node_networks(), &blocks, &taken);
     for node in nodes.values_mut().filter(|node| node.addresses.is_empty()) {
         node.addresses = node_pool.next(families);
@@ -205,7 +207,7 @@ mod tests {
 
     fn given(pods: Vec<(PodId, Pod)>, policies: &[&Policy]) -> Vec<String> {
         let mut pods = pods.into_iter().collect();
-        give_out(&mut pods, &mut BTreeMap::new(), policies);
+        give_out(&mut pods, &mut BTreeMap::new(), policies, &[]);
         pods.values()
             .flat_map(|pod| &pod.addresses)
             .map(ToString::to_string)

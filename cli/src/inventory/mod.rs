@@ -5,6 +5,8 @@
 
 mod addresses;
 mod end;
+mod pair;
+mod possible;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +17,8 @@ use policy_core::lower;
 use policy_core::{Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment};
 
 pub use end::{End, EndError, Family, address_pairs};
+pub use pair::{Pair, Standing};
+pub use possible::OTHER_NAMESPACE;
 
 use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, SourceMap, Workload};
 
@@ -46,6 +50,36 @@ impl<'a> Inventory<'a> {
         Self::of(manifests, made_up, |_| true)
     }
 
+    /// The cluster with addresses for all, and with the pods that could be; gives what each pod is, in the order of the
+    /// names. Pods that have finished are nowhere and left out.
+    #[must_use]
+    pub fn with_possible(manifests: &'a Manifests) -> (Self, Vec<(PodId, Standing)>) {
+        let mut builder = Builder::read(manifests, |_| true);
+        builder.pods.retain(|_, pod| !pod.finished);
+        let policies: Vec<&Policy> = builder
+            .policies
+            .values()
+            .map(|(policy, _)| policy)
+            .collect();
+        let namespaces = builder.mentioned().into_iter().map(|name| {
+            let labels = builder.namespaces.get(&name).cloned();
+            (name, labels.unwrap_or_default())
+        });
+        let possible = possible::possible(&namespaces.collect(), &builder.pods, &policies);
+        let known = builder.pods.keys().map(|id| (id, Standing::Known));
+        let possible_pods = possible.pods.keys().map(|id| (id, Standing::Possible));
+        let pods: BTreeMap<PodId, Standing> = known
+            .chain(possible_pods)
+            .map(|(id, standing)| (id.clone(), standing))
+            .collect();
+        for (name, labels) in possible.namespaces {
+            builder.namespaces.entry(name).or_insert(labels);
+        }
+        builder.pods.extend(possible.pods);
+        addresses::give_out(&mut builder.pods, &mut builder.nodes, &policies, &[]);
+        (builder.finish(), pods.into_iter().collect())
+    }
+
     /// All but the policies, and with nothing made up.
     #[must_use]
     pub fn without_policies(manifests: &'a Manifests) -> Self {
@@ -54,43 +88,19 @@ impl<'a> Inventory<'a> {
     }
 
     fn of(manifests: &'a Manifests, made_up: MadeUp, takes: fn(&Object) -> bool) -> Self {
-        let mut builder = Builder::default();
-        let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
-        for object in manifests.objects.iter().filter(|object| takes(object)) {
-            builder.add(object, &owners);
-        }
+        let mut builder = Builder::read(manifests, takes);
         if made_up == MadeUp::AddressesAndNodes {
             builder.spread();
         }
-        let Builder {
-            namespaces,
-            mut nodes,
-            mut pods,
-            policies,
-        } = builder;
         if made_up != MadeUp::Nothing {
-            let policies: Vec<&Policy> = policies.values().map(|(policy, _)| policy).collect();
-            addresses::give_out(&mut pods, &mut nodes, &policies);
+            let policies: Vec<&Policy> = builder
+                .policies
+                .values()
+                .map(|(policy, _)| policy)
+                .collect();
+            addresses::give_out(&mut builder.pods, &mut builder.nodes, &policies, &[]);
         }
-        let mut cluster = Cluster::default();
-        for (name, labels) in &namespaces {
-            cluster.insert_namespace(name, labels);
-        }
-        for node in nodes.into_values() {
-            cluster.insert_node(node);
-        }
-        for pod in pods.into_values() {
-            cluster.insert_pod(pod);
-        }
-        let mut places = BTreeMap::new();
-        for (id, (policy, fields)) in policies {
-            places.insert(id, fields);
-            cluster.insert_policy(policy);
-        }
-        Self {
-            cluster,
-            policies: places,
-        }
+        builder.finish()
     }
 
     /// Where a policy is written.
@@ -137,6 +147,42 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    fn read(manifests: &'a Manifests, takes: fn(&Object) -> bool) -> Self {
+        let mut builder = Self::default();
+        let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
+        for object in manifests.objects.iter().filter(|object| takes(object)) {
+            builder.add(object, &owners);
+        }
+        builder
+    }
+
+    /// The namespaces that the input speaks of.
+    fn mentioned(&self) -> BTreeSet<String> {
+        let pods = self.pods.keys().map(|id| id.namespace.to_string());
+        let policies = self.policies.keys().map(|id| id.namespace.to_string());
+        let defined = self.namespaces.keys().cloned();
+        pods.chain(policies).chain(defined).collect()
+    }
+
+    fn finish(self) -> Inventory<'a> {
+        let mut cluster = Cluster::default();
+        for (name, labels) in &self.namespaces {
+            cluster.insert_namespace(name, labels);
+        }
+        for node in self.nodes.into_values() {
+            cluster.insert_node(node);
+        }
+        for pod in self.pods.into_values() {
+            cluster.insert_pod(pod);
+        }
+        let mut policies = BTreeMap::new();
+        for (id, (policy, fields)) in self.policies {
+            policies.insert(id, fields);
+            cluster.insert_policy(policy);
+        }
+        Inventory { cluster, policies }
+    }
+
     fn add(&mut self, object: &'a Object, known: &BTreeSet<Key<'_>>) {
         match &object.content {
             Content::Namespace(namespace) => {

@@ -20,6 +20,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// A file to read.
 pub(super) struct InputFile {
     path: PathBuf,
+    /// Its name in messages.
+    name: String,
     /// Whether the command line names it, rather than a folder that it is in.
     pub(super) is_named: bool,
     /// What makes manifests of it, where it is a folder.
@@ -38,6 +40,7 @@ pub(super) fn find(paths: &[PathBuf]) -> (Vec<InputFile>, Vec<InputError>) {
             walk(path, &mut files, &mut errors);
         } else {
             files.push(InputFile {
+                name: name(path),
                 path: path.clone(),
                 is_named: true,
                 tool,
@@ -55,6 +58,29 @@ pub(super) fn find(paths: &[PathBuf]) -> (Vec<InputFile>, Vec<InputError>) {
     (files, errors)
 }
 
+fn name(path: &Path) -> String {
+    if path.as_os_str() == STANDARD_INPUT {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// Gives what was found at `path` the names that it has elsewhere, at `shown`.
+pub(super) fn rename(path: &Path, shown: &str, files: &mut [InputFile], errors: &mut [InputError]) {
+    let names = files.iter_mut().map(|file| &mut file.name);
+    for name in names.chain(errors.iter_mut().map(|error| &mut error.file)) {
+        if let Ok(within) = Path::new(name.as_str()).strip_prefix(path) {
+            let within = within.display().to_string();
+            *name = if within.is_empty() {
+                shown.to_owned()
+            } else {
+                format!("{}/{within}", shown.trim_end_matches('/'))
+            };
+        }
+    }
+}
+
 fn walk(folder: &Path, files: &mut Vec<InputFile>, errors: &mut Vec<InputError>) {
     let before = files.len() + errors.len();
     let is_hidden = |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
@@ -66,6 +92,7 @@ fn walk(folder: &Path, files: &mut Vec<InputFile>, errors: &mut Vec<InputError>)
         match entry {
             Ok(entry) if is_manifest(entry.path()) => {
                 files.push(InputFile {
+                    name: name(entry.path()),
                     path: entry.into_path(),
                     is_named: false,
                     tool: None,
@@ -102,11 +129,7 @@ fn is_manifest(path: &Path) -> bool {
 /// Reads a file's text.
 pub(super) fn read(file: &InputFile) -> Result<Source, Box<InputError>> {
     let is_standard_input = file.path.as_os_str() == STANDARD_INPUT;
-    let name = if is_standard_input {
-        "<stdin>".to_owned()
-    } else {
-        file.path.display().to_string()
-    };
+    let name = file.name.clone();
     let error = |message: String| Box::new(InputError::of_file(&name, message));
     let bytes = if let Some(tool) = file.tool {
         Ok(tool.render(&file.path).map_err(error)?)

@@ -20,7 +20,7 @@ mod take;
 mod tree;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy_core::problem::{FieldPath, ObjectRef};
@@ -80,6 +80,17 @@ impl Manifests {
 /// Reads files, folders and (as `-`) standard input. `namespace` is that of objects that name none.
 pub fn read(paths: &[PathBuf], namespace: &str) -> Manifests {
     let (files, errors) = files::find(paths);
+    read_files(&files, errors, namespace)
+}
+
+/// Reads a file or folder, and names it `shown` in messages.
+pub fn read_as(path: &Path, shown: &str, namespace: &str) -> Manifests {
+    let (mut files, mut errors) = files::find(&[path.to_owned()]);
+    files::rename(path, shown, &mut files, &mut errors);
+    read_files(&files, errors, namespace)
+}
+
+fn read_files(files: &[files::InputFile], errors: Vec<InputError>, namespace: &str) -> Manifests {
     let mut manifests = Manifests {
         errors,
         ..Manifests::default()

@@ -67,7 +67,7 @@ fn connection_json(connection: &Connection) -> Value {
 }
 
 /// `"all"`, or the ports of each protocol.
-fn ports_json(ports: &PortSet) -> Value {
+pub(super) fn ports_json(ports: &PortSet) -> Value {
     if ports.is_all() {
         return json!("all");
     }

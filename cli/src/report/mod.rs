@@ -5,6 +5,8 @@ pub mod apply;
 pub mod demo;
 mod demo_matrix;
 pub mod denials;
+pub mod diff;
+mod diff_markdown;
 pub mod explanation;
 pub mod findings;
 pub(crate) mod fingerprint;
@@ -16,6 +18,7 @@ mod snippet;
 pub mod status;
 mod status_counts;
 pub mod tests;
+pub(crate) mod words;
 mod xml;
 
 use std::io::{IsTerminal, Write};

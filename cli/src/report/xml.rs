@@ -7,7 +7,7 @@ use super::relative;
 use crate::lint::{Finding, Severity};
 use crate::manifest::InputError;
 
-const HEADER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+pub(super) const HEADER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// What is said of one file.
 #[derive(Default)]
@@ -134,7 +134,7 @@ fn checkstyle_error(finding: &Finding) -> String {
 }
 
 /// Escapes text for attributes and elements. XML has no way to write most control characters.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,0 +1,373 @@
+//! What may flow between every two of many pods, without looking at every two of them.
+//!
+//! Pods that a graph cannot tell apart, neither as subjects nor as peers, are of one *kind*, and a question is asked
+//! once for each two kinds. Two graphs over the same pods share one [`PortTable`], so that equal answers are equal
+//! numbers.
+
+use crate::cluster::Pod;
+use crate::flow::Direction;
+use crate::graph::RuleGraph;
+use crate::intern::Interner;
+use crate::inventory::{ClassId, Owner};
+use crate::ip_set::IpSet;
+use crate::isolation::Isolation;
+use crate::port_set::PortSet;
+use petgraph::graph::NodeIndex;
+use rustc_hash::FxHashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The number of a port set in a [`PortTable`].
+pub type PortsId = u32;
+
+/// Port sets by number; what is computed of two of them is computed once.
+#[derive(Debug)]
+pub struct PortTable {
+    sets: Interner<PortSet>,
+    unions: FxHashMap<(PortsId, PortsId), PortsId>,
+    intersections: FxHashMap<(PortsId, PortsId), PortsId>,
+    differences: FxHashMap<(PortsId, PortsId), PortsId>,
+}
+
+impl PortTable {
+    /// The number of the empty set.
+    pub const NONE: PortsId = 0;
+    /// The number of the set of everything.
+    pub const ALL: PortsId = 1;
+
+    /// A table of the empty set and of everything.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut sets = Interner::default();
+        sets.intern(PortSet::empty());
+        sets.intern(PortSet::all());
+        Self {
+            sets,
+            unions: FxHashMap::default(),
+            intersections: FxHashMap::default(),
+            differences: FxHashMap::default(),
+        }
+    }
+
+    /// The number of a set.
+    pub fn number(&mut self, ports: &PortSet) -> PortsId {
+        self.sets.intern(ports.clone())
+    }
+
+    /// The set with this number.
+    pub fn ports(&self, number: PortsId) -> &PortSet {
+        self.sets.value(number)
+    }
+
+    /// What either set admits.
+    pub fn union(&mut self, one: PortsId, other: PortsId) -> PortsId {
+        match (one.min(other), one.max(other)) {
+            (Self::NONE, other) => other,
+            (Self::ALL, _) => Self::ALL,
+            (one, other) if one == other => one,
+            key => remembered(&mut self.unions, &mut self.sets, key, PortSet::union),
+        }
+    }
+
+    /// What both sets admit.
+    pub fn intersection(&mut self, one: PortsId, other: PortsId) -> PortsId {
+        match (one.min(other), one.max(other)) {
+            (Self::NONE, _) => Self::NONE,
+            (Self::ALL, other) => other,
+            (one, other) if one == other => one,
+            key => remembered(
+                &mut self.intersections,
+                &mut self.sets,
+                key,
+                PortSet::intersection,
+            ),
+        }
+    }
+
+    /// What the first set admits and the second does not.
+    pub fn difference(&mut self, one: PortsId, other: PortsId) -> PortsId {
+        match (one, other) {
+            (Self::NONE, _) | (_, Self::ALL) => Self::NONE,
+            (one, Self::NONE) => one,
+            (one, other) if one == other => Self::NONE,
+            key => remembered(
+                &mut self.differences,
+                &mut self.sets,
+                key,
+                PortSet::difference,
+            ),
+        }
+    }
+}
+
+/// The answer for two sets, computed when it is first asked for.
+fn remembered(
+    known: &mut FxHashMap<(PortsId, PortsId), PortsId>,
+    sets: &mut Interner<PortSet>,
+    key: (PortsId, PortsId),
+    compute: fn(&PortSet, &PortSet) -> PortSet,
+) -> PortsId {
+    if let Some(&known) = known.get(&key) {
+        return known;
+    }
+    let set = compute(sets.value(key.0), sets.value(key.1));
+    let number = sets.intern(set);
+    known.insert(key, number);
+    number
+}
+
+impl Default for PortTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The answers of one graph about a list of pods.
+#[derive(Debug)]
+pub struct Reach {
+    /// For each pod, its kind.
+    kind_of: Vec<u32>,
+    /// For each kind, where the addresses of its pods are.
+    kinds: Vec<Vec<u32>>,
+    spots: Vec<Spot>,
+    rows: Vec<Row>,
+}
+
+/// What a graph can tell of an address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Spot {
+    is_v4: bool,
+    /// The class of its pod; `None` for a node's address and for one that several pods claim.
+    class: Option<ClassId>,
+    /// The blocks that it is in, sorted.
+    blocks: Vec<u32>,
+    /// What its pod may receive and open, as positions in [`Reach::rows`].
+    rows: [usize; 2],
+}
+
+/// What one side admits.
+#[derive(Debug)]
+enum Row {
+    /// Everything from and to everybody.
+    Everything,
+    /// Nothing: nobody can tell whose policies hold.
+    Nothing,
+    /// For each spot, what passes from or to there.
+    Spots(Vec<PortsId>),
+}
+
+const EVERYTHING: usize = 0;
+const NOTHING: usize = 1;
+
+impl Reach {
+    /// Prepares the answers about `pods`, which are pods of the cluster that `graph` was compiled from.
+    #[must_use]
+    pub fn new(graph: &RuleGraph, pods: &[&Pod], table: &mut PortTable) -> Self {
+        let mut spots = Spots::new(graph);
+        let mut numbers: FxHashMap<Vec<u32>, u32> = FxHashMap::default();
+        let mut kinds: Vec<Vec<u32>> = Vec::new();
+        let kind_of = pods.iter().map(|pod| {
+            let mut kind: Vec<u32> = pod.addresses.iter().map(|&own| spots.of(own)).collect();
+            kind.sort_unstable();
+            kind.dedup();
+            *numbers.entry(kind.clone()).or_insert_with(|| {
+                kinds.push(kind);
+                number(kinds.len() - 1)
+            })
+        });
+        let kind_of = kind_of.collect();
+        let rows = spots.rows(table);
+        Self {
+            kind_of,
+            kinds,
+            spots: spots.found,
+            rows,
+        }
+    }
+
+    /// The kind of the pod at this place of the list.
+    pub fn kind(&self, pod: usize) -> u32 {
+        self.kind_of[pod]
+    }
+
+    /// The number of kinds.
+    pub fn kinds(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// What may flow from a pod of one kind to another pod of another kind (or of the same) in any address family that
+    /// both have. Pods that [`RuleGraph::is_near`] speaks of are not asked about here.
+    pub fn between(&self, from: u32, to: u32, table: &mut PortTable) -> PortsId {
+        let mut all = PortTable::NONE;
+        for &source in &self.kinds[from as usize] {
+            for &target in &self.kinds[to as usize] {
+                let (one, other) = (&self.spots[source as usize], &self.spots[target as usize]);
+                if one.is_v4 != other.is_v4 {
+                    continue;
+                }
+                let opens = self.row(one, Direction::Egress, target);
+                let receives = self.row(other, Direction::Ingress, source);
+                let both = table.intersection(opens, receives);
+                all = table.union(all, both);
+            }
+        }
+        all
+    }
+
+    fn row(&self, of: &Spot, direction: Direction, peer: u32) -> PortsId {
+        match &self.rows[of.rows[direction as usize]] {
+            Row::Everything => PortTable::ALL,
+            Row::Nothing => PortTable::NONE,
+            Row::Spots(ports) => ports[peer as usize],
+        }
+    }
+}
+
+impl RuleGraph {
+    /// Whether everything passes between two pods whatever policies say: they share an address, or one has the address
+    /// of the other's node (semantics, rules 6 and 7).
+    pub fn is_near(&self, one: &Pod, other: &Pod) -> bool {
+        let mut pairs = one
+            .addresses
+            .iter()
+            .flat_map(|from| other.addresses.iter().map(move |to| (*from, *to)));
+        pairs.any(|(from, to)| {
+            from.is_ipv4() == to.is_ipv4() && (from == to || self.is_own_node(from, to))
+        })
+    }
+}
+
+/// Finds out where addresses are.
+struct Spots<'g> {
+    graph: &'g RuleGraph,
+    /// The distinct blocks of the graph.
+    blocks: FxHashMap<&'g Arc<IpSet>, u32>,
+    /// For each pod's address the blocks around it, in ascending order.
+    around: FxHashMap<IpAddr, Vec<u32>>,
+    numbers: FxHashMap<Spot, u32>,
+    found: Vec<Spot>,
+    /// The rows to be made: the subject and the direction, from position 2 on.
+    subjects: Vec<(NodeIndex, Direction)>,
+    row_of: FxHashMap<(NodeIndex, Direction), usize>,
+}
+
+impl<'g> Spots<'g> {
+    fn new(graph: &'g RuleGraph) -> Self {
+        let mut blocks: FxHashMap<&Arc<IpSet>, u32> = FxHashMap::default();
+        let mut distinct: Vec<&IpSet> = Vec::new();
+        for peers in graph.peers().filter(|peers| !peers.blocks.is_empty()) {
+            blocks.entry(&peers.blocks).or_insert_with(|| {
+                distinct.push(&peers.blocks);
+                number(distinct.len() - 1)
+            });
+        }
+        let mut around: FxHashMap<IpAddr, Vec<u32>> = FxHashMap::default();
+        for (block, addresses) in (0..).zip(&distinct) {
+            for (address, _) in graph.world.inventory.pods_within(addresses) {
+                around.entry(address).or_default().push(block);
+            }
+        }
+        Self {
+            graph,
+            blocks,
+            around,
+            numbers: FxHashMap::default(),
+            found: Vec::new(),
+            subjects: Vec::new(),
+            row_of: FxHashMap::default(),
+        }
+    }
+
+    /// The spot of an address.
+    fn of(&mut self, address: IpAddr) -> u32 {
+        let inventory = &self.graph.world.inventory;
+        let (class, rows, blocks) = match inventory.owner(address) {
+            Owner::Contested(_) => (None, [NOTHING; 2], Vec::new()),
+            Owner::NoPod => (None, [EVERYTHING; 2], self.blocks_around(address)),
+            Owner::Pod(pod) => {
+                let class = inventory.class_of[pod as usize];
+                let rows = Direction::ALL.map(|direction| self.row(class, direction));
+                let blocks = self.around.get(&address).cloned().unwrap_or_default();
+                (Some(class), rows, blocks)
+            }
+        };
+        let spot = Spot {
+            is_v4: address.is_ipv4(),
+            class,
+            blocks,
+            rows,
+        };
+        if let Some(&known) = self.numbers.get(&spot) {
+            return known;
+        }
+        let new = number(self.found.len());
+        self.numbers.insert(spot.clone(), new);
+        self.found.push(spot);
+        new
+    }
+
+    /// Of an address that the index of pods' addresses does not know.
+    fn blocks_around(&self, address: IpAddr) -> Vec<u32> {
+        let around = self
+            .blocks
+            .iter()
+            .filter(|(block, _)| block.contains(address));
+        let mut numbers: Vec<u32> = around.map(|(_, &block)| block).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// The position of what pods of a class may exchange in one direction.
+    fn row(&mut self, class: ClassId, direction: Direction) -> usize {
+        let Some(subject) = self.graph.subject_of[class as usize] else {
+            return EVERYTHING;
+        };
+        if self.graph.subject(subject).isolation(direction) != Isolation::Enforced {
+            return EVERYTHING;
+        }
+        let position = self.subjects.len() + 2;
+        *self.row_of.entry((subject, direction)).or_insert_with(|| {
+            self.subjects.push((subject, direction));
+            position
+        })
+    }
+
+    /// What each subject admits, for all spots that were asked for.
+    fn rows(&self, table: &mut PortTable) -> Vec<Row> {
+        let mut of_class: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
+        let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
+        for (position, spot) in self.found.iter().enumerate() {
+            if let Some(class) = spot.class {
+                of_class.entry(class).or_default().push(position);
+            }
+            for &block in &spot.blocks {
+                of_block[block as usize].push(position);
+            }
+        }
+        let mut rows = vec![Row::Everything, Row::Nothing];
+        for &(subject, direction) in &self.subjects {
+            let mut row = vec![PortTable::NONE; self.found.len()];
+            for permission in self.graph.subject(subject).permissions(direction) {
+                let ports = table.number(permission.ports());
+                let mut admit = |position: usize| row[position] = table.union(row[position], ports);
+                if permission.is_for_everyone() {
+                    (0..self.found.len()).for_each(admit);
+                    continue;
+                }
+                for class in permission.classes() {
+                    let spots = of_class.get(&class).into_iter().flatten();
+                    spots.copied().for_each(&mut admit);
+                }
+                if let Some(&block) = self.blocks.get(&permission.peers.blocks) {
+                    of_block[block as usize].iter().copied().for_each(admit);
+                }
+            }
+            rows.push(Row::Spots(row));
+        }
+        rows
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than 2^32 kinds and addresses")
+}
