@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{BASE, DENIED, DIGEST, Epoch, Name, STAMP};
+use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP};
 use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -162,7 +162,10 @@ impl InForce {
             .or_else(|| self.others.first().cloned())
             .or_else(|| {
                 let mut counters = self.counters.iter();
-                told("counter", counters.find(|name| name.as_str() != DENIED))
+                told(
+                    "counter",
+                    counters.find(|name| ![DENIED, AUDITED].contains(&name.as_str())),
+                )
             })
     }
 
