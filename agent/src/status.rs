@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use policy_core::incremental::Footprint;
 use serde::Serialize;
 
+use crate::args::Mode;
 use crate::dataplane::Size;
 use crate::kind::Kind;
 use crate::ledger::Ledger;
@@ -19,6 +20,7 @@ pub struct Shared(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     node: String,
+    mode: Mode,
     metrics: Metrics,
     state: Mutex<State>,
 }
@@ -73,11 +75,19 @@ struct Counts {
 }
 
 impl Shared {
-    /// Nothing is known yet.
+    /// Nothing is known yet of an agent that enforces.
     pub fn new(node: &str) -> Self {
+        Self::in_mode(node, Mode::Enforce)
+    }
+
+    /// Nothing is known yet of an agent in this mode.
+    pub fn in_mode(node: &str, mode: Mode) -> Self {
+        let metrics = Metrics::default();
+        metrics.set_mode(mode);
         Self(Arc::new(Inner {
             node: node.to_owned(),
-            metrics: Metrics::default(),
+            mode,
+            metrics,
             state: Mutex::default(),
         }))
     }
@@ -150,7 +160,7 @@ impl Shared {
         let document = Document {
             node: &self.0.node,
             version: env!("CARGO_PKG_VERSION"),
-            mode: "enforce",
+            mode: self.0.mode.word(),
             ready: state.last_sync.is_some(),
             in_force: &state.ledger,
             counts: Counts {
