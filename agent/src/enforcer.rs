@@ -8,12 +8,15 @@ use nft_backend::kernel::Kernel;
 use nft_backend::live::Update;
 use nft_backend::notifications::Notices;
 use policy_core::{Changes, Engine, Event};
+use tokio::sync::watch;
 
 use crate::dataplane::{Dataplane, DataplaneError, Handled};
+use crate::kind::Kind;
 use crate::ledger::Entries;
 use crate::report::Reporter;
 use crate::state::{StateError, Store};
 use crate::status::Shared;
+use crate::topology::{self, Addresses};
 use crate::watch::Batch;
 
 /// The engine, the data plane, and what is known but not in force yet.
@@ -26,6 +29,8 @@ pub struct Enforcer<K, N> {
     dataplane: Dataplane<K, N>,
     store: Option<Store>,
     reporter: Option<Reporter>,
+    /// Who looks how pods are wired.
+    wiring: Option<watch::Sender<Addresses>>,
     shared: Shared,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
@@ -49,6 +54,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             dataplane,
             store: None,
             reporter: None,
+            wiring: None,
             shared,
             pending: Vec::new(),
             is_behind: true,
@@ -67,6 +73,13 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
     pub fn reporting_to(self, reporter: Reporter) -> Self {
         let reporter = Some(reporter);
         Self { reporter, ..self }
+    }
+
+    /// Tells the addresses of the node's pods there, after rules are in force for them.
+    #[must_use]
+    pub fn telling_addresses_to(self, wiring: watch::Sender<Addresses>) -> Self {
+        let wiring = Some(wiring);
+        Self { wiring, ..self }
     }
 
     /// Takes batches in as one change and puts it in force.
@@ -205,6 +218,17 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         handled
     }
 
+    /// Tells the node's addresses if they are others than before.
+    fn tell_addresses(&self) {
+        let Some(wiring) = &self.wiring else { return };
+        let now = topology::addresses(self.engine.local_pods());
+        wiring.send_if_modified(|told| {
+            let is_news = *told != now;
+            *told = now;
+            is_news
+        });
+    }
+
     fn count_repairs(&self) {
         self.shared.metrics().set_repairs(self.dataplane.repairs());
     }
@@ -220,6 +244,12 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             metrics.programming_latency.observe(latency);
         }
         let pending = std::mem::take(&mut self.pending);
+        if pending
+            .iter()
+            .any(|pending| pending.entries.are_of(Kind::Pods))
+        {
+            self.tell_addresses();
+        }
         let size = self.dataplane.size();
         let (node, node_is_known) = (&self.node, self.node_is_known.unwrap_or_default());
         self.shared.synced(self.engine.footprint(), size, |ledger| {
@@ -234,7 +264,6 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Kind;
     use crate::watch::{Change, Identity, Trouble};
     use nft_backend::config::Config;
     use nft_backend::fake::FakeKernel;
@@ -244,7 +273,7 @@ mod tests {
     use nft_backend::names::Name;
     use nft_backend::notifications::Notice;
     use nft_backend::transaction::Transaction;
-    use policy_core::{Node, lower};
+    use policy_core::{Node, PodId, lower};
     use serde_json::{Value, json};
     use std::io;
     use std::sync::{Arc, Mutex};
@@ -442,6 +471,25 @@ mod tests {
         assert_eq!(in_force(), before);
         let text = shared.metrics().text();
         assert!(text.contains("nopal_drift_repairs_total 2"), "{text}");
+    }
+
+    #[test]
+    fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
+        let (enforcer, _, held) = enforcer();
+        let (sender, mut told) = watch::channel(Addresses::new());
+        let mut enforcer = enforcer.telling_addresses_to(sender);
+        let web = || vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])];
+        held.kernel(|kernel| kernel.fail(1, refused()));
+        enforcer.sync(web()).unwrap_err();
+        assert!(!told.has_changed().unwrap());
+        enforcer.sync(Vec::new()).unwrap();
+        let expected = Addresses::from([("10.0.0.1".parse().unwrap(), "shop/web".to_owned())]);
+        assert_eq!(*told.borrow_and_update(), expected);
+        enforcer.sync(web()).unwrap();
+        assert!(!told.has_changed().unwrap(), "the same pods");
+        let gone = Event::PodGone(PodId::new("shop", "web"));
+        enforcer.sync(vec![batch(Kind::Pods, vec![gone])]).unwrap();
+        assert!(told.borrow_and_update().is_empty());
     }
 
     #[test]

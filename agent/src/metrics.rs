@@ -30,6 +30,8 @@ pub struct Metrics {
     drift_repairs: Counter,
     /// Changes that wait for the next sync.
     pub queue: Gauge,
+    /// Addresses of pods that rules cannot hold for.
+    pub unenforceable: Gauge,
     mode: Family<ByMode, Gauge>,
     transactions: Family<ByUpdate, Counter>,
     watch_restarts: Family<ByKind, Counter>,
@@ -79,6 +81,7 @@ impl Default for Metrics {
             sync_failures: Counter::default(),
             drift_repairs: Counter::default(),
             queue: Gauge::default(),
+            unenforceable: Gauge::default(),
             mode: Family::default(),
             transactions: Family::default(),
             watch_restarts: Family::default(),
@@ -124,6 +127,11 @@ impl Metrics {
             "queue_length",
             "Changes that wait for the next sync",
             self.queue.clone(),
+        );
+        registry.register(
+            "unenforceable_addresses",
+            "Addresses of the node's pods that rules cannot hold for",
+            self.unenforceable.clone(),
         );
         registry.register(
             "mode",

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use nft_backend::names::Name;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::spawn_blocking;
 
 use crate::args::{Http, Mode, Run};
@@ -14,7 +14,7 @@ use crate::enforcer::Enforcer;
 use crate::state::Store;
 use crate::status::Shared;
 use crate::sync::{self, Alarm, Timing};
-use crate::{http, report, watch};
+use crate::{http, report, topology, watch};
 
 /// How many batches may wait between watches and sync; watches pause when there are more.
 const QUEUE: usize = 1024;
@@ -48,7 +48,10 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let (reporter, events) = report::start(client.clone(), &node);
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
+    let (wiring, addresses) = channel::channel(topology::Addresses::new());
+    let wired = tokio::spawn(topology::look_after(addresses, shared.clone()));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
+        .telling_addresses_to(wiring)
         .saving_to(store)
         .reporting_to(reporter);
     tracing::info!(node, "following the cluster");
@@ -67,6 +70,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     };
     watches.abort_all();
     events.abort();
+    wired.abort();
     site.abort();
     drop(lock);
     tracing::info!("ended; the rules stay in force");

@@ -1,6 +1,6 @@
 //! What the agent knows about itself, shared between its parts and shown by `GET /v1/status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::args::Mode;
 use crate::dataplane::Size;
 use crate::kind::Kind;
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
+use crate::topology::Unenforceable;
 
 /// The agent's knowledge about itself. Clones share it.
 #[derive(Debug, Clone)]
@@ -34,6 +35,7 @@ struct State {
     last_sync: Option<Instant>,
     error: Option<String>,
     watches: BTreeMap<Kind, Watch>,
+    unenforceable: BTreeSet<Unenforceable>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -55,6 +57,7 @@ struct Document<'a> {
     in_force: &'a Ledger,
     counts: Counts,
     watches: &'a BTreeMap<Kind, Watch>,
+    unenforceable: &'a BTreeSet<Unenforceable>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync_seconds_ago: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +146,12 @@ impl Shared {
         self.metrics().sync_failures.inc();
     }
 
+    /// Rules cannot hold for these addresses, and can for all others.
+    pub fn surveyed(&self, unenforceable: &BTreeSet<Unenforceable>) {
+        self.state().unenforceable.clone_from(unenforceable);
+        self.metrics().unenforceable.set(gauge(unenforceable.len()));
+    }
+
     /// Whether a first complete view is in force.
     pub fn is_ready(&self) -> bool {
         self.state().last_sync.is_some()
@@ -174,6 +183,7 @@ impl Shared {
                 elements: state.size.elements,
             },
             watches: &state.watches,
+            unenforceable: &state.unenforceable,
             last_sync_seconds_ago: state.last_sync.map(|at| at.elapsed().as_secs_f64()),
             error: &state.error,
         };
