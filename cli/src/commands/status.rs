@@ -14,13 +14,22 @@ use crate::report;
 use crate::report::status::State;
 
 pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
-    let config = Config::default();
+    let kernel = options.place.kernel();
+    let features = match Features::probe(&kernel) {
+        Ok(features) => features,
+        Err(error) => {
+            report::print_error(&format!("error: {}", kernel::explain(&error)));
+            return Outcome::Unreadable;
+        }
+    };
+    // As `apply` puts it in force.
+    let (config, _) = features.adapt(Config::default());
     let desired = match desired(arguments, options, &config) {
         Ok(desired) => desired,
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
-    let state = match look(&options.place.kernel(), &config, desired.as_ref()) {
+    let state = match look(&kernel, features, &config, desired.as_ref()) {
         Ok(state) => state,
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
@@ -56,7 +65,12 @@ fn desired(
     node::rules(&manifests, node, config).map(Some)
 }
 
-fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<State, ApplyError> {
+fn look(
+    kernel: &Nft,
+    features: Features,
+    config: &Config,
+    desired: Option<&Ruleset>,
+) -> Result<State, ApplyError> {
     let mut in_force = kernel.list(&config.table)?;
     let mut drift = desired.map(|desired| differences(desired, in_force.as_ref()));
     if drift.as_ref().is_some_and(|drift| !drift.is_empty()) {
@@ -65,7 +79,7 @@ fn look(kernel: &Nft, config: &Config, desired: Option<&Ruleset>) -> Result<Stat
         drift = desired.map(|desired| differences(desired, in_force.as_ref()));
     }
     Ok(State {
-        features: Features::probe(kernel)?,
+        features,
         config: config.clone(),
         table: config.table.clone(),
         counted: kernel.counted(&config.table)?,
