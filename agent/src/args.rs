@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nft_backend::config::Config;
+use nft_backend::config::{self, Config};
 use nft_backend::generation::MarkBits;
 
 /// Follows the API server and keeps the rules of its node in force, in the network namespace that it runs in.
@@ -52,6 +52,12 @@ pub struct Run {
     /// The bits of the conntrack mark that hold a flow's generation, together and not used by anybody else.
     #[arg(long, value_name = "MASK", default_value = "0xff000000", value_parser = parse_mask)]
     pub mark_mask: MarkBits,
+    /// Whether what policies deny is denied, or only counted and told.
+    #[arg(long, value_enum, default_value_t = Mode::Enforce)]
+    pub mode: Mode,
+    /// What happens to a denied packet.
+    #[arg(long, value_enum, default_value_t = Deny::Drop)]
+    pub deny: Deny,
 }
 
 /// The options of `cleanup`.
@@ -123,6 +129,50 @@ pub enum LogFormat {
     Text,
 }
 
+/// What becomes of what policies deny.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// It is denied.
+    #[default]
+    Enforce,
+    /// It passes, and is counted and told, whatever the policies' own modes are.
+    Audit,
+}
+
+/// What happens to a denied packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// It disappears.
+    Drop,
+    /// Its sender is told that an administrator forbids it.
+    Reject,
+}
+
+impl Mode {
+    /// The word for it, as on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+impl Run {
+    /// The backend's configuration.
+    pub fn config(&self) -> Result<Config, nft_backend::names::NameError> {
+        Ok(Config {
+            marks: Some(self.mark_mask),
+            audit_all: self.mode == Mode::Audit,
+            deny: match self.deny {
+                Deny::Drop => config::Deny::Drop,
+                Deny::Reject => config::Deny::Reject,
+            },
+            ..self.place.config()?
+        })
+    }
+}
+
 impl Place {
     /// The backend's configuration for this table.
     pub fn config(&self) -> Result<Config, nft_backend::names::NameError> {
@@ -186,11 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn mode_and_denial_are_the_backends() {
+        let plain = parse("nopal-agent --node a").unwrap().run.config().unwrap();
+        assert_eq!(plain, Config::default());
+        let chosen = parse("nopal-agent --node a --mode audit --deny reject").unwrap();
+        let chosen = chosen.run.config().unwrap();
+        assert!(chosen.audit_all);
+        assert_eq!(chosen.deny, config::Deny::Reject);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for line in [
             "nopal-agent --http everywhere",
             "nopal-agent --mark-mask 0xf0f",
             "nopal-agent --mode shout",
+            "nopal-agent --deny politely",
             "nopal-agent cleanup --node a",
             "nopal-agent --cni-socket cni.sock",
             "nopal-agent --cni-socket /",

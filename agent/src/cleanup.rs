@@ -1,6 +1,7 @@
 //! `nopal-agent cleanup`: leaves the node as if nopal had never been there.
 
 use anyhow::Context;
+use nft_backend::lock::Lock;
 use nft_backend::nft::Nft;
 
 use crate::args::Cleanup;
@@ -12,10 +13,12 @@ use crate::state::Store;
 /// Takes away the CNI plugin, the table of the network namespace that this runs in, and the saved state.
 ///
 /// # Errors
-/// When one of them cannot be taken away; what can be is.
+/// When an agent is at work on the table: nothing is taken away. When table or state cannot be taken away; what can be is.
 pub fn run(options: &Cleanup) -> anyhow::Result<()> {
     let place = &options.place;
     let config = place.config()?;
+    let mut nft = Nft::new();
+    let _lock = Lock::take(&nft, &config.table)?;
     // The plugin first, so that pods can start without an agent.
     let had_plugin = match &options.cni.cni_conf_dir {
         Some(conf_dir) => install::remove(conf_dir, &options.cni.cni_bin_dir),
@@ -24,7 +27,7 @@ pub fn run(options: &Cleanup) -> anyhow::Result<()> {
     let had_attachments = Leases::new(&place.state_dir).remove();
     // The state before the table: whoever starts in between must not put it in force again.
     let state = Store::new(&place.state_dir).remove();
-    let table = remove(&mut Nft::new(), &config);
+    let table = remove(&mut nft, &config);
     let had_table =
         table.with_context(|| format!("cannot take away table inet {}", config.table))?;
     let had_state = state? | had_attachments?;

@@ -2,7 +2,8 @@
 //!
 //! The road: [`watch`] turns objects into events as they are read from the wire; [`sync`] gathers them, feeds the
 //! engine and puts what changed in force through [`dataplane`]; [`state`] keeps the last good rules for a boot without
-//! API server; [`http`] and [`report`] tell people. [`cni`] knows pods of this node before the API shows their addresses. [`run`](mod@run) joins them.
+//! API server; [`topology`] looks how pods are wired; [`http`] and [`report`] tell people. [`cni`] knows pods of this node
+//! before the API shows their addresses. [`run`](mod@run) joins them.
 
 pub mod args;
 pub mod cleanup;
@@ -21,4 +22,5 @@ pub mod run;
 pub mod state;
 pub mod status;
 pub mod sync;
+pub mod topology;
 pub mod watch;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::args::Mode;
 use crate::dataplane::Size;
 use crate::kind::Kind;
 
@@ -26,10 +27,12 @@ pub struct Metrics {
     pub sync_duration: Histogram,
     /// Syncs that failed.
     pub sync_failures: Counter,
-    /// Differences in the kernel that were found and repaired.
-    pub drift_repairs: Counter,
+    drift_repairs: Counter,
     /// Changes that wait for the next sync.
     pub queue: Gauge,
+    /// Addresses of pods that rules cannot hold for.
+    pub unenforceable: Gauge,
+    mode: Family<ByMode, Gauge>,
     transactions: Family<ByUpdate, Counter>,
     watch_restarts: Family<ByKind, Counter>,
     watch_healthy: Family<ByKind, Gauge>,
@@ -48,6 +51,11 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKind {
     kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMode {
+    mode: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +81,8 @@ impl Default for Metrics {
             sync_failures: Counter::default(),
             drift_repairs: Counter::default(),
             queue: Gauge::default(),
+            unenforceable: Gauge::default(),
+            mode: Family::default(),
             transactions: Family::default(),
             watch_restarts: Family::default(),
             watch_healthy: Family::default(),
@@ -117,6 +127,16 @@ impl Metrics {
             "queue_length",
             "Changes that wait for the next sync",
             self.queue.clone(),
+        );
+        registry.register(
+            "unenforceable_addresses",
+            "Addresses of the node's pods that rules cannot hold for",
+            self.unenforceable.clone(),
+        );
+        registry.register(
+            "mode",
+            "Whether what policies deny is denied (enforce) or only told (audit)",
+            self.mode.clone(),
         );
         registry.register(
             "updates",
@@ -172,6 +192,17 @@ impl Metrics {
             Update::Nothing => UpdateKind::Nothing,
         };
         self.transactions.get_or_create(&ByUpdate { kind }).inc();
+    }
+
+    /// Notes what becomes of what policies deny.
+    pub fn set_mode(&self, mode: Mode) {
+        let mode = mode.word();
+        self.mode.get_or_create(&ByMode { mode }).set(1);
+    }
+
+    /// Notes how often the table was repaired since the start.
+    pub fn set_repairs(&self, repairs: u64) {
+        self.drift_repairs.inner().store(repairs, Ordering::Relaxed);
     }
 
     /// Notes how large the table is.
@@ -247,6 +278,7 @@ mod tests {
     #[test]
     fn the_text_names_each_metric_once_it_has_a_value() {
         let metrics = Metrics::default();
+        metrics.set_mode(Mode::Audit);
         metrics.count_update(Update::Increment);
         metrics.set_watch(Kind::Pods, true);
         metrics.set_watch(Kind::Pods, false);
@@ -261,6 +293,7 @@ mod tests {
         metrics.set_now(Some(counted), Some(Duration::from_secs(2)));
         let text = metrics.text();
         for line in [
+            "nopal_mode{mode=\"audit\"} 1",
             "nopal_updates_total{kind=\"Increment\"} 1",
             "nopal_watch_healthy{kind=\"Pods\"} 0",
             "nopal_watch_restarts_total{kind=\"Pods\"} 1",

@@ -1,25 +1,24 @@
 //! Joins the parts of the agent and runs them until it is told to stop.
 
 use anyhow::{Context, bail};
-use nft_backend::config::Config;
-use nft_backend::nft::Nft;
+use nft_backend::names::Name;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::args::{self, Http, Run};
+use crate::args::{self, Http, Mode, Run};
 use crate::client::client;
 use crate::cni;
 use crate::cni::desk::Desk;
 use crate::cni::leases::Leases;
-use crate::dataplane::{Dataplane, Restored, restore};
+use crate::dataplane::{Opened, open};
 use crate::enforcer::Enforcer;
 use crate::install::{self, InstallError, Installer};
 use crate::state::Store;
 use crate::status::Shared;
-use crate::sync::{self, Timing};
-use crate::{http, report, watch};
+use crate::sync::{self, Alarm, Timing};
+use crate::{http, report, topology, watch};
 
 /// How many batches may wait between watches and sync; watches pause when there are more.
 const QUEUE: usize = 1024;
@@ -29,22 +28,26 @@ const QUEUE: usize = 1024;
 /// # Errors
 /// When it cannot start, or a part of it came to an end that should not.
 pub async fn run(options: Run) -> anyhow::Result<()> {
-    let Some(node) = options.node.filter(|node| !node.is_empty()) else {
+    let Some(node) = options.node.clone().filter(|node| !node.is_empty()) else {
         bail!("which node is this? give --node NAME, or set NODE_NAME");
     };
-    let config = Config {
-        marks: Some(options.mark_mask),
-        ..options.place.config()?
-    };
+    let config = options.config()?;
+    let table = config.table.clone();
     let installer = installer(&options.cni)?;
     let store = Store::new(&options.place.state_dir);
-    let shared = Shared::new(&node);
-    let kernel = spawn_blocking({
-        let (config, node, store) = (config.clone(), node.clone(), store.clone());
-        move || open_kernel(&config, &node, &store)
+    let shared = Shared::in_mode(&node, options.mode);
+    let opened = spawn_blocking({
+        let (node, store) = (node.clone(), store.clone());
+        move || open(config, &node, &store)
     });
-    let kernel = kernel.await.context("starting nft")??;
-    let mut site = tokio::spawn(serve(options.http, shared.clone(), config.clone()));
+    let Opened { dataplane, lock } = opened.await.context("opening the table")??;
+    let alarm = Alarm::of(&dataplane).context("cannot wait for changes of tables")?;
+    if options.mode == Mode::Audit {
+        tracing::warn!(
+            "audit mode: nothing is denied; what policies would deny is counted and told"
+        );
+    }
+    let mut site = tokio::spawn(serve(options.http, shared.clone(), table));
     let client = client(options.kubeconfig.as_deref()).await?;
     let (sender, queue) = mpsc::channel(QUEUE);
     let (reporter, events) = report::start(client.clone(), &node);
@@ -62,13 +65,15 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     }
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
-    let dataplane = Dataplane::new(&node, config, kernel);
+    let (wiring, addresses) = channel::channel(topology::Addresses::new());
+    let wired = tokio::spawn(topology::look_after(addresses, shared.clone()));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
+        .telling_addresses_to(wiring)
         .saving_to(store)
         .reporting_to(reporter);
     tracing::info!(node, "following the cluster");
     let stop = stop()?;
-    let sync = sync::run(enforcer, queue, Timing::default(), shared, stop);
+    let sync = sync::run(enforcer, queue, alarm, Timing::default(), shared, stop);
     let ended = tokio::select! {
         done = sync => done.context("the sync came to a sudden end"),
         Some(ended) = watches.join_next() => {
@@ -87,7 +92,9 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     watches.abort_all();
     plugin.abort_all();
     events.abort();
+    wired.abort();
     site.abort();
+    drop(lock);
     tracing::info!("ended; the rules stay in force");
     ended
 }
@@ -121,43 +128,14 @@ fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
     Ok(Some(installer))
 }
 
-/// The kernel of this network namespace, with the saved rules in force if none are.
-fn open_kernel(config: &Config, node: &str, store: &Store) -> anyhow::Result<Nft> {
-    let mut nft = Nft::new();
-    let version = nft.version()?;
-    tracing::info!(%version, "nft");
-    let saved = match store.read() {
-        Ok(saved) => saved,
-        Err(error) => {
-            tracing::warn!(%error, "saved rules");
-            None
-        }
-    };
-    let Some(saved) = saved else { return Ok(nft) };
-    match restore(&mut nft, config, node, &saved) {
-        Ok(Restored::Loaded) => {
-            tracing::info!("the saved rules are in force until the API server tells newer ones");
-        }
-        Ok(Restored::InForceAlready) => tracing::info!("rules of an earlier process are in force"),
-        Ok(Restored::NotOurs) => tracing::warn!(
-            saved_for = saved.node,
-            saved_table = saved.table,
-            "the saved rules are another node's or another table's and are not used"
-        ),
-        // The cluster's view will do, once it is there.
-        Err(error) => tracing::error!(%error, "the saved rules could not be put in force"),
-    }
-    Ok(nft)
-}
-
-async fn serve(place: Http, shared: Shared, config: Config) -> anyhow::Result<()> {
+async fn serve(place: Http, shared: Shared, table: Name) -> anyhow::Result<()> {
     let Http::At(address) = place else {
         return std::future::pending().await;
     };
     let listener = TcpListener::bind(address).await;
     let listener =
         listener.with_context(|| format!("cannot listen on {address}; --http chooses another"))?;
-    http::serve(listener, shared, config.table)
+    http::serve(listener, shared, table)
         .await
         .context("the HTTP server failed")
 }

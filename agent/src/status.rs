@@ -1,6 +1,6 @@
 //! What the agent knows about itself, shared between its parts and shown by `GET /v1/status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,12 @@ use policy_core::incremental::Footprint;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::args::Mode;
 use crate::dataplane::Size;
 use crate::kind::Kind;
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
+use crate::topology::Unenforceable;
 
 /// The agent's knowledge about itself. Clones share it.
 #[derive(Debug, Clone)]
@@ -20,6 +22,7 @@ pub struct Shared(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     node: String,
+    mode: Mode,
     metrics: Metrics,
     state: Mutex<State>,
     /// The highest ticket of the batches that are in force.
@@ -35,6 +38,7 @@ struct State {
     last_sync: Option<Instant>,
     error: Option<String>,
     watches: BTreeMap<Kind, Watch>,
+    unenforceable: BTreeSet<Unenforceable>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -56,6 +60,7 @@ struct Document<'a> {
     in_force: &'a Ledger,
     counts: Counts,
     watches: &'a BTreeMap<Kind, Watch>,
+    unenforceable: &'a BTreeSet<Unenforceable>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync_seconds_ago: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,11 +81,19 @@ struct Counts {
 }
 
 impl Shared {
-    /// Nothing is known yet.
+    /// Nothing is known yet of an agent that enforces.
     pub fn new(node: &str) -> Self {
+        Self::in_mode(node, Mode::Enforce)
+    }
+
+    /// Nothing is known yet of an agent in this mode.
+    pub fn in_mode(node: &str, mode: Mode) -> Self {
+        let metrics = Metrics::default();
+        metrics.set_mode(mode);
         Self(Arc::new(Inner {
             node: node.to_owned(),
-            metrics: Metrics::default(),
+            mode,
+            metrics,
             state: Mutex::default(),
             ticket: watch::Sender::new(0),
         }))
@@ -153,6 +166,12 @@ impl Shared {
         let _ = highest.wait_for(|highest| *highest >= ticket).await;
     }
 
+    /// Rules cannot hold for these addresses, and can for all others.
+    pub fn surveyed(&self, unenforceable: &BTreeSet<Unenforceable>) {
+        self.state().unenforceable.clone_from(unenforceable);
+        self.metrics().unenforceable.set(gauge(unenforceable.len()));
+    }
+
     /// Whether a first complete view is in force.
     pub fn is_ready(&self) -> bool {
         self.state().last_sync.is_some()
@@ -170,7 +189,7 @@ impl Shared {
         let document = Document {
             node: &self.0.node,
             version: env!("CARGO_PKG_VERSION"),
-            mode: "enforce",
+            mode: self.0.mode.word(),
             ready: state.last_sync.is_some(),
             in_force: &state.ledger,
             counts: Counts {
@@ -184,6 +203,7 @@ impl Shared {
                 elements: state.size.elements,
             },
             watches: &state.watches,
+            unenforceable: &state.unenforceable,
             last_sync_seconds_ago: state.last_sync.map(|at| at.elapsed().as_secs_f64()),
             error: &state.error,
         };

@@ -40,6 +40,11 @@ impl FakeKernel {
         }
     }
 
+    /// Takes back what [`fail`](Self::fail) ordered and did not come to pass.
+    pub fn fail_no_more(&mut self) {
+        self.failures.clear();
+    }
+
     /// The contents of a table.
     pub fn table(&self, name: &Name) -> Option<&Ruleset> {
         self.tables.get(name)

@@ -214,6 +214,25 @@ impl Features {
         })
     }
 
+    /// The configuration without what this kernel lacks and enforcement does not need, and what is given up, in words:
+    /// without nflog, denied packets are counted and not told. What enforcement needs stays, and
+    /// [`require`](Self::require) names it.
+    #[must_use]
+    pub fn adapt(&self, mut config: Config) -> (Config, Vec<String>) {
+        let mut given_up = Vec::new();
+        for (feature, refusal) in &self.found {
+            if feature.need == Need::Nflog && refusal.is_some() && feature.need.is_of(&config) {
+                config.log = Log::None;
+                let Feature { name, option, .. } = feature;
+                given_up.push(format!(
+                    "the kernel {} has no {name} (CONFIG_{option}): denied packets are counted, and not told one by one",
+                    self.kernel
+                ));
+            }
+        }
+        (config, given_up)
+    }
+
     /// Whether all is there that rules of this configuration need.
     ///
     /// # Errors
@@ -326,5 +345,44 @@ mod tests {
             .collect();
         assert_eq!(tables.len(), FEATURES.len());
         assert!(tables.iter().all(|table| table.starts_with("nopal_probe")));
+    }
+
+    /// A kernel without these features.
+    fn without(names: &[&str]) -> Features {
+        let refusal = |name| names.contains(&name).then(|| "no such thing".to_owned());
+        Features {
+            kernel: "6.1.0".to_owned(),
+            nft: NftVersion::NEEDED,
+            found: FEATURES
+                .iter()
+                .map(|feature| (*feature, refusal(feature.name)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_nflog_enforces_without_telling_and_says_so() {
+        let (config, given_up) = without(&["nflog"]).adapt(Config::default());
+        assert_eq!(config.log, Log::None);
+        assert!(
+            given_up[0].contains("CONFIG_NETFILTER_NETLINK_LOG"),
+            "{given_up:?}"
+        );
+        assert_eq!(without(&["nflog"]).require(&config), Ok(()));
+        let unchanged = (Config::default(), Vec::new());
+        assert_eq!(without(&[]).adapt(Config::default()), unchanged);
+    }
+
+    #[test]
+    fn what_enforcement_needs_is_not_given_up() {
+        for name in ["connection marks", "verdict maps", "limits"] {
+            let features = without(&[name, "nflog"]);
+            let (config, _) = features.adapt(Config::default());
+            let missing = features.require(&config).unwrap_err().to_string();
+            assert!(
+                missing.contains(name) && !missing.contains("nflog"),
+                "{missing}"
+            );
+        }
     }
 }

@@ -211,6 +211,16 @@ fn check(engine: &Engine, state: &NodeState, node: &str, context: &str) {
         of_graph(&whole, &minimal, node),
         "{context}: what the changes made"
     );
+    let is_local = |pod: &&Pod| pod.is_selectable() && pod.node.as_deref() == Some(node);
+    let names = |pods: Vec<&Pod>| -> BTreeSet<String> {
+        pods.into_iter().map(|pod| pod.id.to_string()).collect()
+    };
+    let pods = cluster.pods().values().map(AsRef::as_ref);
+    assert_eq!(
+        names(engine.local_pods().collect()),
+        names(pods.filter(is_local).collect()),
+        "{context}: the node's pods"
+    );
     let contested: BTreeMap<_, _> = minimal
         .contested()
         .filter(|(_, pods)| pods.iter().any(|pod| pod.node.as_deref() == Some(node)))

@@ -47,6 +47,11 @@ impl Process {
         })
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the program.
     pub fn signal(&self, signal: Signal) -> Result<(), HarnessError> {
         let sent = kill(Pid::from_raw(self.child.id().cast_signed()), signal);

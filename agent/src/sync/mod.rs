@@ -2,10 +2,12 @@
 //!
 //! Nothing is applied before a complete view of all four kinds is there. After that a change goes out at once when it
 //! is quiet; under load, all that came within the window goes out together. After a failure what was in force stays,
-//! and the next attempt comes after a growing pause.
+//! and the next attempt comes after a growing pause. What others do to the table is undone as soon as the kernel tells.
 
+mod alarm;
 mod schedule;
 
+pub use alarm::Alarm;
 pub use schedule::{Schedule, Task, Timing};
 
 use std::collections::BTreeSet;
@@ -13,11 +15,12 @@ use std::future::Future;
 use std::pin::pin;
 
 use nft_backend::kernel::Kernel;
+use nft_backend::notifications::Notices;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::enforcer::{Enforcer, Found};
+use crate::enforcer::Enforcer;
 use crate::jitter;
 use crate::kind::Kind;
 use crate::metrics::gauge;
@@ -49,17 +52,23 @@ impl Backlog {
     }
 }
 
-/// Puts what `queue` brings in force until `stop` ends or nobody sends any more. The rules stay when it ends.
+/// Puts what `queue` brings in force until `stop` ends or nobody sends any more, and looks after the table whenever
+/// `alarm` rings. The rules stay when it ends.
 ///
 /// # Errors
 /// When the enforcing thread panicked: nobody knows its state then, and the process should start anew.
-pub async fn run<K: Kernel + Send + 'static>(
-    mut enforcer: Enforcer<K>,
+pub async fn run<K, N>(
+    mut enforcer: Enforcer<K, N>,
     mut queue: Receiver<Batch>,
+    alarm: Alarm,
     timing: Timing,
     shared: Shared,
     stop: impl Future<Output = ()>,
-) -> Result<(), JoinError> {
+) -> Result<(), JoinError>
+where
+    K: Kernel + Send + 'static,
+    N: Notices + Send + 'static,
+{
     let mut stop = pin!(stop);
     let mut schedule = Schedule::new(timing);
     let mut backlog = Backlog::default();
@@ -91,16 +100,21 @@ pub async fn run<K: Kernel + Send + 'static>(
                 let (back, succeeded) = spawn_blocking(move || work(enforcer, task, batches)).await?;
                 enforcer = back;
                 shared.metrics().queue.set(gauge(backlog.changes()));
-                match (task, succeeded) {
-                    (Task::Sync, true) => schedule.succeeded(now()),
-                    (Task::Look | Task::Verify, false) => {
-                        schedule.done(task, now());
-                        schedule.failed(now(), jitter::share());
-                    }
-                    (Task::Sync, false) => schedule.failed(now(), jitter::share()),
-                    (_, _) => schedule.done(task, now()),
+                schedule.done(task, now());
+                if !succeeded {
+                    // The next sync tries again what a look could not repair.
+                    schedule.failed(now(), jitter::share());
+                    continue;
+                }
+                if task == Task::Sync {
+                    schedule.succeeded(now());
+                }
+                if let Some(due) = enforcer.due() {
+                    schedule.look(due);
                 }
             }
+            // What was in force before the first sync is not looked after.
+            () = alarm.rings(), if shared.is_ready() => schedule.look(now()),
         }
     }
     spawn_blocking(move || enforcer.save()).await?;
@@ -108,29 +122,19 @@ pub async fn run<K: Kernel + Send + 'static>(
 }
 
 /// Does one task; gives whether it succeeded.
-fn work<K: Kernel>(
-    mut enforcer: Enforcer<K>,
+fn work<K: Kernel, N: Notices>(
+    mut enforcer: Enforcer<K, N>,
     task: Task,
     batches: Vec<Batch>,
-) -> (Enforcer<K>, bool) {
-    let looked = match task {
-        Task::Sync => {
-            let done = enforcer.sync(batches).is_ok();
-            return (enforcer, done);
-        }
+) -> (Enforcer<K, N>, bool) {
+    let succeeded = match task {
+        Task::Sync => enforcer.sync(batches).is_ok(),
         Task::Save => {
             enforcer.save();
-            return (enforcer, true);
+            true
         }
-        Task::Look => enforcer.look(),
-        Task::Verify => enforcer.verify(),
-    };
-    let succeeded = match looked {
-        Ok(Found::Right | Found::Repaired(_)) => true,
-        Err(error) => {
-            tracing::error!(%error, "cannot tell whether our rules are in force");
-            false
-        }
+        Task::Look => enforcer.look().is_ok(),
+        Task::Verify => enforcer.verify().is_ok(),
     };
     (enforcer, succeeded)
 }
@@ -158,9 +162,11 @@ mod tests {
     use nft_backend::in_force::InForce;
     use nft_backend::kernel::ApplyError;
     use nft_backend::names::Name;
+    use nft_backend::notifications::Notice;
     use nft_backend::transaction::Transaction;
     use policy_core::{Event, PodId, lower};
     use serde_json::json;
+    use std::io;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
     use tokio::sync::mpsc::{Sender, channel};
@@ -174,6 +180,17 @@ mod tests {
     impl Held {
         fn transactions(&self) -> usize {
             self.0.lock().unwrap().applied().len()
+        }
+    }
+
+    /// It tells nobody what others do.
+    impl Notices for Held {
+        fn read(&mut self) -> io::Result<Vec<Notice>> {
+            Ok(Vec::new())
+        }
+
+        fn wait(&self, _: Duration) -> io::Result<()> {
+            Ok(())
         }
     }
 
@@ -210,14 +227,16 @@ mod tests {
     fn start() -> Running {
         let kernel = Held::default();
         let shared = Shared::new("node-a");
-        let dataplane = Dataplane::new("node-a", Config::default(), kernel.clone());
-        let enforcer = Enforcer::new("node-a", dataplane, shared.clone());
+        let told = kernel.clone();
+        let dataplane = Dataplane::new("node-a", Config::default(), kernel.clone(), told);
+        let enforcer = Enforcer::new("node-a", dataplane.unwrap(), shared.clone());
         let (queue, receiver) = channel(1_000);
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
         let task = run(
             enforcer,
             receiver,
+            Alarm::silent(),
             Timing::default(),
             shared.clone(),
             stopped,

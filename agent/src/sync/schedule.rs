@@ -11,8 +11,6 @@ pub struct Timing {
     pub retry: Duration,
     /// The longest pause after a failure.
     pub longest_retry: Duration,
-    /// How often it is looked whether our table is there.
-    pub look: Duration,
     /// How often everything in force is compared with what should be.
     pub verify: Duration,
     /// How long rules are in force before they are written to disk.
@@ -25,7 +23,6 @@ impl Default for Timing {
             window: Duration::from_millis(50),
             retry: Duration::from_millis(200),
             longest_retry: Duration::from_secs(30),
-            look: Duration::from_secs(15),
             verify: Duration::from_secs(300),
             save: Duration::from_secs(2),
         }
@@ -37,7 +34,7 @@ impl Default for Timing {
 pub enum Task {
     /// Putting changes in force.
     Sync,
-    /// Looking whether the table is there.
+    /// Undoing what others are told to have done.
     Look,
     /// Comparing everything.
     Verify,
@@ -88,11 +85,15 @@ impl Schedule {
     pub fn succeeded(&mut self, now: Instant) {
         self.failures = 0;
         self.save.get_or_insert(now + self.timing.save);
-        self.look.get_or_insert(now + self.timing.look);
         self.verify.get_or_insert(now + self.timing.verify);
     }
 
-    /// It is not. `jitter`, between 0 and 1, keeps many agents from trying in step.
+    /// Something is to be looked at, no later than `at`.
+    pub fn look(&mut self, at: Instant) {
+        self.look = Some(self.look.map_or(at, |known| known.min(at)));
+    }
+
+    /// It is not in force. `jitter`, between 0 and 1, keeps many agents from trying in step.
     pub fn failed(&mut self, now: Instant, jitter: f64) {
         let doubled = self.timing.retry * 2_u32.saturating_pow(self.failures.min(16));
         let pause = doubled.min(self.timing.longest_retry);
@@ -119,7 +120,7 @@ impl Schedule {
     pub fn done(&mut self, task: Task, now: Instant) {
         match task {
             Task::Sync => {}
-            Task::Look => self.look = Some(now + self.timing.look),
+            Task::Look => self.look = None,
             Task::Verify => self.verify = Some(now + self.timing.verify),
             Task::Save => self.save = None,
         }
@@ -177,15 +178,32 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_saved_once_and_looked_at_again_and_again() {
+    fn rules_are_saved_once_and_compared_again_and_again() {
         let now = Instant::now();
         let timing = Timing::default();
         let mut schedule = Schedule::new(timing.clone());
         schedule.succeeded(now);
         assert_eq!(schedule.next(), Some((now + timing.save, Task::Save)));
         schedule.done(Task::Save, now + timing.save);
-        assert_eq!(schedule.next(), Some((now + timing.look, Task::Look)));
-        schedule.done(Task::Look, now + timing.look);
-        assert_eq!(schedule.next(), Some((now + 2 * timing.look, Task::Look)));
+        let verify = now + timing.verify;
+        assert_eq!(schedule.next(), Some((verify, Task::Verify)));
+        schedule.done(Task::Verify, verify);
+        let again = verify + timing.verify;
+        assert_eq!(schedule.next(), Some((again, Task::Verify)));
+    }
+
+    #[test]
+    fn the_first_of_several_looks_counts_and_a_sync_comes_before_it() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Timing::default());
+        schedule.look(now + 20 * MS);
+        schedule.look(now + 10 * MS);
+        schedule.look(now + 30 * MS);
+        assert_eq!(schedule.next(), Some((now + 10 * MS, Task::Look)));
+        schedule.change(now + 10 * MS);
+        assert_eq!(schedule.next(), Some((now + 10 * MS, Task::Sync)));
+        schedule.begin(now + 10 * MS);
+        schedule.done(Task::Look, now + 10 * MS);
+        assert_eq!(schedule.next(), None);
     }
 }

@@ -1,14 +1,17 @@
 //! A cluster for one test: nodes and pods as network namespaces, a real control plane beyond them, agents on the nodes.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nft_backend::config::Config;
 use nft_backend::kernel::Kernel;
+use nft_backend::names::Name;
 use nft_backend::nft::Nft;
 use nopal_harness::{ControlPlane, Process};
 use nopal_lab::{
@@ -317,6 +320,43 @@ impl Cluster {
         }
     }
 
+    /// As a stranger, puts an element into the set of the only isolated pod of the node that lets the denied flow of
+    /// [`Cluster::traffic`] in.
+    pub(crate) fn open_denied(&self, node: &str) {
+        let table = Config::default().table;
+        let nft = Nft::new().in_namespace(self.node(node).path());
+        let in_force = nft.list(&table).unwrap().unwrap();
+        let is_of_class = |name: &str| name.starts_with("i_") && name.contains("_h4_");
+        let mut sets = in_force.sets.keys().map(Name::as_str);
+        let set = sets.find(|name| is_of_class(name)).unwrap();
+        let [_, denied] = streams();
+        let (from, port) = (denied.from, denied.port);
+        let command = format!("add element inet {table} {set} {{ {from} . udp . {port} }}");
+        let run = || Command::new("nft").arg(&command).output();
+        let output = self.node(node).run(run).unwrap().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+
+    /// Waits until the agent tells this of a metric.
+    pub(crate) fn metric_is(&self, node: &str, name: &str, value: u64) {
+        let line = format!("\n{name} {value}\n");
+        let metrics = || self.http(node, "/metrics");
+        let is_told = eventually(|| metrics().contains(&line));
+        assert!(is_told, "{line}{}\n{}", metrics(), self.log(node));
+    }
+
+    /// Runs the agent's program on a node, which refuses to work; gives what it says.
+    pub(crate) fn refused(&self, node: &str, arguments: &[&str]) -> String {
+        let log = self.folder.path().join("refused.log");
+        let state = self.folder.path().join(node).into_os_string();
+        let arguments = arguments.iter().map(OsString::from);
+        let arguments = arguments.chain(["--state-dir".into(), state]);
+        let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
+        let mut process = Process::start(self.node(node), program, arguments, &log).unwrap();
+        assert!(!process.wait().unwrap(), "{}", process.log());
+        process.log()
+    }
+
     /// Runs `nopal-agent cleanup` on every node: no table and no state is left.
     pub(crate) fn clean_up(&self) {
         for (node, _) in NODES {
@@ -383,7 +423,8 @@ impl Cluster {
         self.lab.node_namespace(name).unwrap()
     }
 
-    fn log(&self, node: &str) -> String {
+    /// What the agents of a node have said.
+    pub(crate) fn log(&self, node: &str) -> String {
         let path = self.folder.path().join(format!("{node}.log"));
         std::fs::read_to_string(path).unwrap_or_default()
     }
@@ -398,6 +439,19 @@ pub(crate) fn stop(traffic: Traffic) {
     assert!(allowed.sent > 100 && denied.sent > 100, "{counted:?}");
     assert_eq!(allowed.received, allowed.sent, "lost on the allowed flow");
     assert_eq!(denied.received, 0, "leaked on the denied flow");
+}
+
+/// Ends datagrams of [`Cluster::traffic`], during which the rules were missing for moments: none of the first may be
+/// lost, and of the second what came in through a gap does not go on.
+pub(crate) fn stop_after_gaps(traffic: Traffic) {
+    sleep(Duration::from_secs(4));
+    let counted = traffic.stop();
+    let [allowed, denied] = counted[..] else {
+        panic!("two streams were started");
+    };
+    assert!(denied.sent > 500, "{counted:?}");
+    assert_eq!(allowed.received, allowed.sent, "lost on the allowed flow");
+    assert!(denied.received < denied.sent / 2, "{counted:?}");
 }
 
 fn topology() -> Topology {

@@ -164,6 +164,8 @@ fn the_agent_tells_what_is_in_force() {
         status["inForce"]["policies"]["shop/db"]["resourceVersion"] == version
             && status["ready"] == true
             && status["counts"]["pods"] == 4
+            && status["mode"] == "enforce"
+            && status["unenforceable"] == json!([])
     });
     let metrics = cluster.http("node-b", "/metrics");
     for name in [
@@ -205,15 +207,69 @@ fn a_policy_that_an_older_api_server_let_in_is_closed_where_it_is_wrong_and_told
 
 #[test]
 #[ignore = "starts a real API server: `make test-cluster`"]
-fn a_table_that_somebody_deleted_is_made_again() {
+fn what_others_do_to_the_table_is_undone_while_packets_flow() {
     let mut cluster = Cluster::start("agent-drift");
     let _agents = cluster.start_agents();
     cluster.apply(policy("shop", "deny", &json!({"podSelector": {}})));
+    let from_api = json!({
+        "podSelector": {"matchLabels": {"app": "db"}},
+        "ingress": [{
+            "from": [{"podSelector": {"matchLabels": {"app": "api"}}}],
+            "ports": [{"port": 5353, "protocol": "UDP"}, {"port": 5432}],
+        }],
+    });
+    cluster.apply(policy("shop", "db", &from_api));
     cluster.agrees("before");
+    let traffic = cluster.traffic();
+
     cluster.forget_tables();
-    cluster.agrees("after the agents looked");
-    let metrics = cluster.http("node-a", "/metrics");
-    assert!(metrics.contains("nopal_drift_repairs_total 1"), "{metrics}");
+    for (node, _) in objects::NODES {
+        cluster.metric_is(node, "nopal_drift_repairs_total", 1);
+    }
+    cluster.open_denied("node-b");
+    cluster.metric_is("node-b", "nopal_drift_repairs_total", 2);
+    cluster::stop_after_gaps(traffic);
+    cluster.agrees("after");
+    let log = cluster.log("node-b");
+    assert!(log.contains("somebody changed our table"), "{log}");
+    assert!(log.contains("nft"), "the culprit is named: {log}");
+}
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn a_policy_in_audit_mode_denies_nothing_until_it_is_enforced_again() {
+    let mut cluster = Cluster::start("agent-audit");
+    let _agents = cluster.start_agents();
+    cluster.apply(policy("shop", "deny", &json!({"podSelector": {}})));
+    cluster.agrees("enforced");
+    cluster.change("NetworkPolicy", "shop", "deny", |policy| {
+        policy["metadata"]["annotations"] = json!({"nopal.dev/mode": "audit"});
+    });
+    cluster.agrees("audited");
+    let metrics = cluster.http("node-b", "/metrics");
+    let audited = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("nopal_audited_packets_total "));
+    assert_ne!(audited, Some("0"), "{metrics}");
+    cluster.change("NetworkPolicy", "shop", "deny", |policy| {
+        policy["metadata"]["annotations"] = json!({"nopal.dev/mode": "enforce"});
+    });
+    cluster.agrees("enforced again");
+}
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn a_second_agent_of_a_node_is_refused_and_a_cleanup_too() {
+    let mut cluster = Cluster::start("agent-lock");
+    let agents = cluster.start_agents();
+    cluster.apply(policy("shop", "deny", &json!({"podSelector": {}})));
+    cluster.agrees("before");
+    let told = format!("process {} (nopal-agent)", agents[0].id());
+    let second = cluster.refused("node-a", &["--node", "node-a", "--http", "off"]);
+    assert!(second.contains(&told), "{told} in {second}");
+    let cleanup = cluster.refused("node-a", &["cleanup"]);
+    assert!(cleanup.contains(&told), "{told} in {cleanup}");
+    cluster.agrees("after");
 }
 
 #[test]

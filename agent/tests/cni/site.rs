@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use nft_backend::config::Config;
+use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
+use nft_backend::notifications::Notifications;
 use nopal_agent::cni;
 use nopal_agent::cni::desk::Desk;
 use nopal_agent::cni::leases::Leases;
@@ -12,7 +14,7 @@ use nopal_agent::dataplane::Dataplane;
 use nopal_agent::enforcer::Enforcer;
 use nopal_agent::kind::Kind;
 use nopal_agent::status::Shared;
-use nopal_agent::sync::{self, Timing};
+use nopal_agent::sync::{self, Alarm, Timing};
 use nopal_agent::watch::{Batch, Change, Identity, Trouble};
 use nopal_lab::Namespace;
 use policy_core::{Event, Node, lower};
@@ -58,14 +60,19 @@ impl Site {
             std::mem::forget(queue);
             return this;
         };
-        let kernel = Nft::new().in_namespace(node.path());
-        let dataplane = Dataplane::new(NODE, Config::default(), kernel);
+        let (nft, config) = (Nft::new().in_namespace(node.path()), Config::default());
+        let notices = Notifications::of(&nft, &config.table).unwrap();
+        let dataplane = Dataplane::new(NODE, config, Netlink::beside(nft), notices).unwrap();
+        let entered = this.runtime.enter();
+        let alarm = Alarm::of(&dataplane).unwrap();
+        drop(entered);
         let enforcer = Enforcer::new(NODE, dataplane, this.shared.clone());
         let never = std::future::pending();
         let timing = Timing::default();
         this.runtime.spawn(sync::run(
             enforcer,
             queue,
+            alarm,
             timing,
             this.shared.clone(),
             never,

@@ -5,6 +5,7 @@ use nft_backend::features::{Features, Missing};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::load::{LoadError, StandingFlows, load as put_in_force, plan};
 use nft_backend::lock::{Lock, LockError};
+use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
 
 use super::{Outcome, kernel, load, node};
@@ -32,7 +33,14 @@ enum NotApplied {
 
 pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
     let manifests = load::read(arguments, &options.input);
-    let config = Config::default();
+    let kernel = options.place.kernel();
+    let config = match config(&kernel) {
+        Ok(config) => config,
+        Err(error) => {
+            report::print_error(&format!("error: {error}"));
+            return Outcome::Unreadable;
+        }
+    };
     let ruleset = match node::rules(&manifests, &options.node, &config) {
         Ok((ruleset, Outcome::Fine)) => ruleset,
         Ok(_) => {
@@ -53,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
         Format::Concise,
         false,
     ));
-    match apply(options, &ruleset, &config) {
+    match apply(options, kernel, &ruleset, &config) {
         Ok(changes) => {
             report::print(&changes);
             if refused.is_empty() {
@@ -81,10 +89,24 @@ fn refused(manifests: &Manifests) -> Vec<Finding> {
         .collect()
 }
 
+/// What this kernel can carry out. What is given up for that is told.
+fn config(kernel: &Nft) -> Result<Config, NotApplied> {
+    let features = Features::probe(kernel)?;
+    let (config, given_up) = features.adapt(Config::default());
+    for given_up in given_up {
+        report::print_warnings(&given_up);
+    }
+    features.require(&config)?;
+    Ok(config)
+}
+
 /// Says what changed, or would. Nobody else works on the table meanwhile.
-fn apply(options: &Apply, ruleset: &Ruleset, config: &Config) -> Result<String, NotApplied> {
-    let mut kernel = options.place.kernel();
-    Features::probe(&kernel)?.require(config)?;
+fn apply(
+    options: &Apply,
+    mut kernel: Nft,
+    ruleset: &Ruleset,
+    config: &Config,
+) -> Result<String, NotApplied> {
     let standing = StandingFlows::Recheck;
     let lock = if options.check {
         None

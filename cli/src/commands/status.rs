@@ -16,13 +16,22 @@ use crate::report;
 use crate::report::status::State;
 
 pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
-    let config = Config::default();
+    let kernel = options.place.kernel();
+    let features = match Features::probe(&kernel) {
+        Ok(features) => features,
+        Err(error) => {
+            report::print_error(&format!("error: {}", kernel::explain(&error)));
+            return Outcome::Unreadable;
+        }
+    };
+    // As `apply` puts it in force.
+    let (config, _) = features.adapt(Config::default());
     let desired = match desired(arguments, options, &config) {
         Ok(desired) => desired,
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
-    let state = match look(&options.place.kernel(), &config, desired) {
+    let state = match look(&kernel, features, &config, desired) {
         Ok(state) => state,
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
@@ -69,7 +78,12 @@ fn desired(
     Ok(Some((desired, outcome)))
 }
 
-fn look(kernel: &Nft, config: &Config, desired: Option<Desired>) -> Result<State, ApplyError> {
+fn look(
+    kernel: &Nft,
+    features: Features,
+    config: &Config,
+    desired: Option<Desired>,
+) -> Result<State, ApplyError> {
     let (desired, policies) = desired
         .map(|desired| (desired.ruleset, desired.policies))
         .unzip();
@@ -82,7 +96,7 @@ fn look(kernel: &Nft, config: &Config, desired: Option<Desired>) -> Result<State
         drift = desired.map(|desired| differences(desired, in_force.as_ref()));
     }
     Ok(State {
-        features: Features::probe(kernel)?,
+        features,
         config: config.clone(),
         table: config.table.clone(),
         counted: kernel.counted(&config.table)?,

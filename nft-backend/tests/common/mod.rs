@@ -21,6 +21,7 @@ pub(crate) mod netns;
 pub(crate) mod pair;
 pub(crate) mod places;
 pub(crate) mod proxy;
+pub(crate) mod shared;
 pub(crate) mod split;
 pub(crate) mod watched;
 pub(crate) mod ways;

@@ -171,6 +171,11 @@ impl Engine {
         }
     }
 
+    /// The pods on the node that policies speak of, in no particular order. Costs a pass over the classes of pods.
+    pub fn local_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.population.local_pods().map(AsRef::as_ref)
+    }
+
     /// The cluster as the events left it. Costs a pass over all objects.
     pub fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::default();

@@ -137,6 +137,12 @@ impl Population {
         self.pods.iter().map(|(_, entry)| &entry.pod)
     }
 
+    /// The pods on the node that policies speak of.
+    pub(super) fn local_pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        let local = self.classes.iter().flat_map(|(_, class)| &class.local);
+        local.map(|&number| &self.pods[number].pod)
+    }
+
     /// Puts a pod in, replaces it, or takes it out.
     pub(super) fn set_pod(&mut self, id: &PodId, pod: Option<Pod>) -> Moved {
         let mut moved = Moved::default();

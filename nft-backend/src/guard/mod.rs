@@ -11,6 +11,9 @@
 //! Another program may undo each repair. Then repairs are made at a bounded rate
 //! ([`pace`](mod@crate::pace)), and the log says that somebody fights; they are never given up.
 
+mod desired;
+mod outcome;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -27,19 +30,25 @@ use crate::repair::with_elements;
 use crate::ruleset::Ruleset;
 use crate::transaction::{Target, Transaction};
 
+pub use desired::Desired;
+pub use outcome::{GuardError, Handled, Repair};
+
 /// Of a long quarrel the first of these are told.
 const TOLD: usize = 8;
 
-/// A table that is kept up to date, and repaired when somebody else changes it.
+/// A table that is kept up to date, and repaired when somebody else changes it: to a ruleset that is given whole, or
+/// to that of a [`Node`](crate::node::Node), which takes changes.
 #[derive(Debug)]
-pub struct Guard<K, N> {
+pub struct Guard<K, N, D = Ruleset> {
     kernel: K,
     notices: N,
     table: Name,
     live: Live,
-    /// What should be in force; `None` until something was put in force, so that a table which was
-    /// never ours is not taken for one of ours that was changed.
-    desired: Option<Ruleset>,
+    /// What should be in force.
+    desired: D,
+    /// Whether something was put in force: a table which was never ours is not taken for one of ours that was
+    /// changed.
+    is_begun: bool,
     suspicion: Option<Suspicion>,
     pace: Pace,
     is_fought: bool,
@@ -53,84 +62,20 @@ struct Suspicion {
     needs_load: bool,
 }
 
-/// What came of looking after the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handled {
-    /// Nobody else touched it.
-    Quiet,
-    /// It was compared, and is as it should be.
-    Intact,
-    /// Nobody else changed it; an update that had failed before is made now.
-    Updated(Update),
-    /// It was changed, and is as it should be again.
-    Repaired(Repair),
-    /// Somebody changes it faster than repairs are made; the next one will be made then.
-    Postponed {
-        /// When.
-        until: Instant,
-    },
-}
-
-/// A repair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repair {
-    /// How it was made.
-    pub update: Update,
-    /// Who did what; the first few of many, and nobody when messages were lost.
-    pub commits: Vec<Commit>,
-}
-
-/// Why the table could not be looked after.
-#[derive(Debug, thiserror::Error)]
-pub enum GuardError {
-    /// Nothing can be heard of changes any more.
-    #[error("cannot hear of changes of tables any more: {0}")]
-    Notifications(#[from] io::Error),
-    /// What is in force could not be compared with what should be. It is tried again.
-    #[error("could not compare the table with what it should be: {0}")]
-    Compare(#[source] ApplyError),
-    /// The table could not be changed. What should be in force is tried again.
-    #[error(transparent)]
-    Update(#[from] UpdateError),
-}
-
-impl<K: Kernel, N: Notices> Guard<K, N> {
-    /// Guards the table of this configuration, from the first [`update`](Self::update) on. The notices
-    /// must be those of the kernel's network namespace and of the same table.
-    pub fn new(kernel: K, notices: N, config: Config) -> Self {
+impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
+    fn over(kernel: K, notices: N, config: Config, desired: D) -> Self {
         Self {
             kernel,
             notices,
             table: config.table.clone(),
             live: Live::new(config),
-            desired: None,
+            desired,
+            is_begun: false,
             suspicion: None,
             pace: Pace::new(Instant::now()),
             is_fought: false,
             repairs: 0,
         }
-    }
-
-    /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force, after what is to be repaired.
-    ///
-    /// # Errors
-    /// When the kernel refuses a step, as [`Live::update`] says. Once something is in force, the guard
-    /// goes on trying to put the ruleset in force with each [`handle`](Self::handle).
-    pub fn update(&mut self, desired: Ruleset) -> Result<Update, GuardError> {
-        match self.handle() {
-            // A repair that fails is tried again, and a kernel that cannot be changed fails below.
-            Ok(_) | Err(GuardError::Compare(_) | GuardError::Update(_)) => {}
-            Err(error @ GuardError::Notifications(_)) => return Err(error),
-        }
-        let updated = self.live.update(&mut self.kernel, &desired);
-        if updated.is_ok() || self.desired.is_some() {
-            self.desired = Some(desired);
-        }
-        self.listen()?;
-        if updated.is_err() && self.desired.is_some() {
-            self.suspicion.get_or_insert_default();
-        }
-        Ok(updated?)
     }
 
     /// Reads what was told and repairs what it says. It does not wait for more, so it is what to call
@@ -145,11 +90,10 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
         let Some(suspicion) = self.suspicion.take() else {
             return Ok(Handled::Quiet);
         };
-        let Some(desired) = self.desired.take() else {
+        if !self.is_begun {
             return Ok(Handled::Quiet);
-        };
-        let handled = self.settle(&suspicion, &desired, now);
-        self.desired = Some(desired);
+        }
+        let handled = self.settle(&suspicion, now);
         if !matches!(
             handled,
             Ok(Handled::Intact | Handled::Updated(_) | Handled::Repaired(_))
@@ -209,6 +153,28 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
         &self.kernel
     }
 
+    /// What should be in force.
+    pub fn desired(&self) -> &D {
+        &self.desired
+    }
+
+    /// What is in force, under the names that it has in the kernel; `None` when that is not known.
+    pub fn contents(&self) -> Option<&Ruleset> {
+        self.live.contents()
+    }
+
+    /// The end of an update.
+    fn conclude(&mut self, updated: Result<Update, GuardError>) -> Result<Update, GuardError> {
+        self.is_begun |= updated.is_ok();
+        if updated.is_err() && self.is_begun {
+            self.suspicion.get_or_insert_default();
+        }
+        let heard = self.listen();
+        let updated = updated?;
+        heard?;
+        Ok(updated)
+    }
+
     /// Reads all notices, and notes those of others.
     fn listen(&mut self) -> io::Result<()> {
         let notices = self.notices.read()?;
@@ -234,12 +200,7 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
         Ok(())
     }
 
-    fn settle(
-        &mut self,
-        suspicion: &Suspicion,
-        desired: &Ruleset,
-        now: Instant,
-    ) -> Result<Handled, GuardError> {
+    fn settle(&mut self, suspicion: &Suspicion, now: Instant) -> Result<Handled, GuardError> {
         if self.pace.is_full(now) {
             self.is_fought = false;
         }
@@ -253,7 +214,7 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
         } else {
             is_intact = self.compare().map_err(GuardError::Compare)?;
         }
-        let update = self.put_back(desired)?;
+        let update = self.put_back()?;
         match (is_intact, update) {
             (true, Update::Nothing) => return Ok(Handled::Intact),
             (true, update) => return Ok(Handled::Updated(update)),
@@ -293,25 +254,26 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
 
     /// Puts what should be in force back. Where somebody made another table in the place of ours, or
     /// moved our base chain, that goes first: there is nothing of ours left in it.
-    fn put_back(&mut self, desired: &Ruleset) -> Result<Update, UpdateError> {
-        match self.live.update(&mut self.kernel, desired) {
+    fn put_back(&mut self) -> Result<Update, GuardError> {
+        let desired = self.desired.ruleset()?;
+        match self.live.update(&mut self.kernel, &desired) {
             Err(UpdateError::Load(
                 LoadError::NotOurs { .. }
                 | LoadError::BaseChainElsewhere { .. }
                 | LoadError::MarkBitsChanged { .. },
             )) => {}
-            updated => return updated,
+            updated => return Ok(updated?),
         }
         let mut delete = Transaction::new(self.table.clone());
         delete.delete(Target::Table);
         // Somebody may have deleted it by now. If it cannot be deleted, the update fails as before.
         let deleted = self.kernel.apply(&delete);
-        let updated = self.live.update(&mut self.kernel, desired);
+        let updated = self.live.update(&mut self.kernel, &desired);
         if let (Err(error), Err(_)) = (deleted, &updated) {
             let table = &self.table;
             tracing::warn!(%table, %error, "the table in the place of ours could not be deleted");
         }
-        updated
+        Ok(updated?)
     }
 
     fn say_that_it_is_fought(&mut self, suspicion: &Suspicion) {
@@ -326,7 +288,7 @@ impl<K: Kernel, N: Notices> Guard<K, N> {
     }
 }
 
-impl<K, N: AsFd> AsFd for Guard<K, N> {
+impl<K, N: AsFd, D> AsFd for Guard<K, N, D> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.notices.as_fd()
     }

@@ -1,0 +1,72 @@
+//! Rules from the disk, and away with them: what is done to the table before and after an agent's life.
+
+use nft_backend::config::Config;
+use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::load::Load;
+use nft_backend::nft::Nft;
+use nft_backend::transaction::{Target, Transaction};
+
+use crate::state::Saved;
+
+/// A load into an empty kernel, as it is kept.
+pub(super) fn of(load: &Load, node: &str, config: &Config) -> Saved {
+    let text =
+        |transaction: &Transaction| String::from_utf8_lossy(&transaction.to_json()).into_owned();
+    Saved {
+        node: node.to_owned(),
+        table: config.table.to_string(),
+        create: text(&load.create),
+        switch: text(&load.switch),
+    }
+}
+
+/// What became of the saved rules at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// They are in force now.
+    Loaded,
+    /// Rules of an earlier process are in force, which are at least as new.
+    InForceAlready,
+    /// They are another node's or another table's.
+    NotOurs,
+}
+
+/// Puts saved rules in force when no table of ours leads packets anywhere: after a boot, before the API server can be
+/// reached.
+///
+/// # Errors
+/// When the kernel cannot be asked or refuses. Until *switch*, no packet comes to the new objects.
+pub fn restore(
+    nft: &mut Nft,
+    config: &Config,
+    node: &str,
+    saved: &Saved,
+) -> Result<Restored, ApplyError> {
+    if saved.node != node || saved.table != config.table.as_str() {
+        return Ok(Restored::NotOurs);
+    }
+    if let Some(found) = nft.outline(&config.table)? {
+        if found.epoch().is_some() {
+            return Ok(Restored::InForceAlready);
+        }
+        // A first load that was cut off before its switch: nothing leads there.
+        remove(nft, config)?;
+    }
+    nft.apply_saved(saved.create.as_bytes())?;
+    if let Some(bits) = config.marks {
+        nft.clear_marks(bits)?;
+    }
+    nft.apply_saved(saved.switch.as_bytes())?;
+    Ok(Restored::Loaded)
+}
+
+/// Takes our table away; false when there is none.
+pub fn remove(kernel: &mut dyn Kernel, config: &Config) -> Result<bool, ApplyError> {
+    if kernel.outline(&config.table)?.is_none() {
+        return Ok(false);
+    }
+    let mut transaction = Transaction::new(config.table.clone());
+    transaction.delete(Target::Table);
+    kernel.apply(&transaction)?;
+    Ok(true)
+}

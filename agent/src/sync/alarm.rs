@@ -1,0 +1,73 @@
+//! Tells when somebody changed nftables, without asking.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A descriptor that becomes readable when there is something to look at.
+#[derive(Debug)]
+pub struct Alarm(Option<AsyncFd<OwnedFd>>);
+
+impl Alarm {
+    /// The alarm of this descriptor, which does not block and stays with its owner.
+    ///
+    /// # Errors
+    /// When the system does not wait for such a descriptor.
+    #[expect(
+        deprecated,
+        reason = "it is unsound for a descriptor that is closed too early; this one is owned, and the other way is unsafe code"
+    )]
+    pub fn of(source: &impl AsFd) -> io::Result<Self> {
+        let descriptor = source.as_fd().try_clone_to_owned()?;
+        let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
+        Ok(Self(Some(descriptor)))
+    }
+
+    /// One that never rings, where nobody tells of changes.
+    pub const fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Waits until it rings. Whoever waited reads everything there is then: it rings again only for what comes later.
+    pub async fn rings(&self) {
+        let Some(descriptor) = &self.0 else {
+            return pending().await;
+        };
+        match descriptor.readable().await {
+            Ok(mut ready) => ready.clear_ready(),
+            // The runtime comes to its end.
+            Err(_) => pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const A_MOMENT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn it_rings_for_what_comes_and_not_for_what_was_read() {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let alarm = Alarm::of(&near).unwrap();
+        assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
+        for _ in 0..2 {
+            far.write_all(b"x").unwrap();
+            alarm.rings().await;
+            near.read_exact(&mut [0]).unwrap();
+            assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
+        }
+        assert!(timeout(A_MOMENT, Alarm::silent().rings()).await.is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Looks how the node's pods are wired, and sees to it that their packets come to the rules.
+//!
+//! It is told of the node's pods after rules are in force for them. Asking takes a few runs of `ip`, so it is done beside
+//! the sync and at most once a second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nft_backend::topology::{Enforcement, LocalPod, NodeNetwork, Report, Switch, TopologyError};
+use policy_core::Pod;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use crate::status::Shared;
+
+/// The pause after each look.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often is looked when no pod changes: an administrator may change a bridge.
+const INTERVAL: Duration = Duration::from_secs(300);
+
+/// The addresses of the node's pods, with the pods' names.
+pub type Addresses = BTreeMap<IpAddr, String>;
+
+/// An address whose packets do not come to the rules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unenforceable {
+    /// The pod.
+    pub pod: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Why, and what can be done about it.
+    pub reason: String,
+}
+
+/// The addresses to look after. A pod that is being deleted stays as it was found: its interface may be gone before it.
+pub fn addresses<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Addresses {
+    let pods = pods.into_iter().filter(|pod| !pod.terminating);
+    pods.flat_map(|pod| {
+        let addresses = pod.addresses.iter();
+        addresses.map(|address| (*address, pod.id.to_string()))
+    })
+    .collect()
+}
+
+/// Looks after the wiring of the node's pods in the network namespace that this runs in, for as long as somebody tells
+/// of them.
+pub async fn look_after(mut addresses: watch::Receiver<Addresses>, shared: Shared) {
+    let mut known = BTreeSet::new();
+    loop {
+        // Not before the first sync, since a bridge is switched after the rules are in force.
+        let changed = timeout(INTERVAL, addresses.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
+        let asked = addresses.borrow_and_update().clone();
+        let found = spawn_blocking(move || look(&NodeNetwork::new(), &asked)).await;
+        match found {
+            Ok(Ok(found)) => {
+                for unenforceable in found.difference(&known) {
+                    let Unenforceable {
+                        pod,
+                        address,
+                        reason,
+                    } = unenforceable;
+                    tracing::error!(pod, %address, reason, "policies do not hold for this pod");
+                }
+                shared.surveyed(&found);
+                known = found;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "cannot tell how pods are wired"),
+            Err(error) => tracing::warn!(%error, "cannot tell how pods are wired"),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Makes bridges call netfilter where that is needed, and gives the addresses that rules cannot hold for.
+///
+/// # Errors
+/// When `ip` cannot be asked.
+pub fn look(
+    network: &NodeNetwork,
+    addresses: &Addresses,
+) -> Result<BTreeSet<Unenforceable>, TopologyError> {
+    if addresses.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let pod = |(address, name): (&IpAddr, &String)| LocalPod {
+        name: name.clone(),
+        addresses: vec![*address],
+        namespace: None,
+    };
+    let pods: Vec<LocalPod> = addresses.iter().map(pod).collect();
+    let report = network.detect(&pods)?;
+    let mut failed = BTreeMap::new();
+    for bridge in report.bridges_to_switch() {
+        match network.ensure_bridge_netfilter(&bridge) {
+            Ok(Switch::Switched) => tracing::info!(bridge, "the bridge calls netfilter now"),
+            Ok(Switch::WasOn) => {}
+            Err(error) => {
+                failed.insert(bridge, error.to_string());
+            }
+        }
+    }
+    Ok(unenforceable(&report, &failed))
+}
+
+/// What rules do not hold for, when these bridges could not be made to call netfilter.
+fn unenforceable(report: &Report, failed: &BTreeMap<String, String>) -> BTreeSet<Unenforceable> {
+    let reason = |enforcement| match enforcement {
+        Enforcement::AtForward | Enforcement::NotASubject => None,
+        Enforcement::AfterSwitch { bridge } => failed.get(&bridge).cloned(),
+        Enforcement::Impossible { reason, way_out } => Some(format!("{reason}; {way_out}")),
+    };
+    let placed = report.placed.iter().filter_map(|placed| {
+        Some(Unenforceable {
+            pod: placed.pod.clone(),
+            address: placed.address,
+            reason: reason(placed.path.enforcement())?,
+        })
+    });
+    placed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use nft_backend::topology::{PacketPath, Placed};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_enforced_is_told_with_the_reason() {
+        let placed = |name: &str, path| Placed {
+            pod: name.to_owned(),
+            address: "10.0.0.1".parse().unwrap(),
+            path,
+        };
+        let bridge = |name: &str, calls_netfilter| PacketPath::BridgePort {
+            bridge: name.to_owned(),
+            calls_netfilter,
+        };
+        let interface = "veth1".to_owned();
+        let report = Report {
+            placed: vec![
+                placed("shop/routed", PacketPath::RoutedVeth { interface }),
+                placed("shop/switched", bridge("cni0", Some(false))),
+                placed("shop/stuck", bridge("cni1", Some(false))),
+                placed("shop/never", bridge("cni2", None)),
+                placed("shop/host", PacketPath::HostNetwork),
+            ],
+        };
+        let failed = BTreeMap::from([("cni1".to_owned(), "it does not".to_owned())]);
+        let found = unenforceable(&report, &failed);
+        let told: Vec<(&str, &str)> = found
+            .iter()
+            .map(|found| (found.pod.as_str(), found.reason.as_str()))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].0 == "shop/never" && told[0].1.contains("br_netfilter"));
+        assert_eq!(told[1], ("shop/stuck", "it does not"));
+    }
+}
