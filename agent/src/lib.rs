@@ -11,6 +11,8 @@ pub mod client;
 pub mod cni;
 pub mod dataplane;
 pub mod enforcer;
+#[cfg(test)]
+mod held;
 pub mod http;
 pub mod install;
 pub mod jitter;

@@ -155,66 +155,16 @@ async fn until(next: Option<(std::time::Instant, Task)>) {
 mod tests {
     use super::*;
     use crate::dataplane::Dataplane;
+    use crate::held::Held;
     use crate::watch::{Change, Identity, Trouble};
     use nft_backend::config::Config;
-    use nft_backend::fake::FakeKernel;
-    use nft_backend::generation::MarkBits;
-    use nft_backend::in_force::InForce;
     use nft_backend::kernel::ApplyError;
-    use nft_backend::names::Name;
-    use nft_backend::notifications::Notice;
-    use nft_backend::transaction::Transaction;
     use policy_core::{Event, PodId, lower};
     use serde_json::json;
-    use std::io;
-    use std::sync::{Arc, Mutex};
     use std::time::Duration;
     use tokio::sync::mpsc::{Sender, channel};
     use tokio::sync::oneshot;
     use tokio::time::sleep;
-
-    /// A fake kernel that the test keeps a hand on.
-    #[derive(Debug, Clone, Default)]
-    struct Held(Arc<Mutex<FakeKernel>>);
-
-    impl Held {
-        fn transactions(&self) -> usize {
-            self.0.lock().unwrap().applied().len()
-        }
-    }
-
-    /// It tells nobody what others do.
-    impl Notices for Held {
-        fn read(&mut self) -> io::Result<Vec<Notice>> {
-            Ok(Vec::new())
-        }
-
-        fn wait(&self, _: Duration) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Kernel for Held {
-        fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-            self.0.lock().unwrap().apply(transaction)
-        }
-
-        fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
-            self.0.lock().unwrap().check(transaction)
-        }
-
-        fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
-            self.0.lock().unwrap().list(table)
-        }
-
-        fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
-            self.0.lock().unwrap().outline(table)
-        }
-
-        fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
-            self.0.lock().unwrap().clear_marks(bits)
-        }
-    }
 
     struct Running {
         kernel: Held,
@@ -304,6 +254,10 @@ mod tests {
         running
     }
 
+    fn transactions(running: &Running) -> usize {
+        running.kernel.kernel(|kernel| kernel.applied().len())
+    }
+
     fn pods(running: &Running) -> serde_json::Value {
         running.shared.document()["counts"]["pods"].clone()
     }
@@ -324,7 +278,7 @@ mod tests {
         let partial = batch(Kind::Policies, Some(deny()), false);
         running.queue.send(partial).await.unwrap();
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(running.kernel.transactions(), 0);
+        assert_eq!(transactions(&running), 0);
         assert!(!running.shared.is_ready());
         running
             .queue
@@ -332,7 +286,7 @@ mod tests {
             .await
             .unwrap();
         settle(|| running.shared.is_ready()).await;
-        assert!(running.kernel.transactions() > 0);
+        assert!(transactions(&running) > 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,7 +319,7 @@ mod tests {
         let refused = ApplyError::Refused {
             stderr: "busy".to_owned(),
         };
-        running.kernel.0.lock().unwrap().fail(1, refused);
+        running.kernel.kernel(|kernel| kernel.fail(1, refused));
         running
             .queue
             .send(batch(Kind::Pods, Some(pod(1)), false))

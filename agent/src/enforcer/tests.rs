@@ -1,0 +1,199 @@
+//! The enforcer with a fake kernel.
+
+use super::*;
+use crate::held::Held;
+use crate::watch::{Change, Identity, Trouble};
+use nft_backend::config::Config;
+use nft_backend::kernel::ApplyError;
+use policy_core::{Node, PodId, lower};
+use serde_json::{Value, json};
+
+fn change(event: Event) -> Change {
+    Change {
+        event: Some(event),
+        version: 1,
+        identity: Identity::default(),
+        trouble: Trouble::None,
+    }
+}
+
+fn batch(kind: Kind, events: Vec<Event>) -> Batch {
+    Batch {
+        kind,
+        changes: events.into_iter().map(change).collect(),
+        is_complete: true,
+        received: Instant::now(),
+        ticket: 0,
+    }
+}
+
+fn pod(name: &str, address: &str) -> Event {
+    let object = json!({
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": name}},
+        "spec": {"nodeName": "node-a", "containers": []},
+        "status": {"podIPs": [{"ip": address}]},
+    });
+    Event::Pod(lower::pod(&serde_json::from_value(object).unwrap()).0)
+}
+
+fn policy(name: &str, spec: &Value) -> Event {
+    let object = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
+    Event::Policy(lower::policy(&serde_json::from_value(object).unwrap(), &[]).0)
+}
+
+fn enforcer() -> (Enforcer<Held, Held>, Shared, Held) {
+    let held = Held::default();
+    let (config, kernel, notices) = (Config::default(), held.clone(), held.clone());
+    let dataplane = Dataplane::new("node-a", config, kernel, notices).unwrap();
+    let shared = Shared::new("node-a");
+    let enforcer = Enforcer::new("node-a", dataplane, shared.clone());
+    (enforcer, shared, held)
+}
+
+fn refused() -> ApplyError {
+    ApplyError::Refused {
+        stderr: "no".to_owned(),
+    }
+}
+
+#[test]
+fn the_first_sync_loads_and_later_ones_change_what_differs() {
+    let (mut enforcer, shared, _) = enforcer();
+    assert!(!shared.is_ready());
+    let deny = policy("deny", &json!({"podSelector": {}}));
+    let batches = vec![
+        batch(Kind::Pods, vec![pod("web", "10.0.0.1")]),
+        batch(Kind::Policies, vec![deny.clone()]),
+    ];
+    assert_eq!(enforcer.sync(batches).unwrap(), Update::Load);
+    assert!(shared.is_ready());
+    let same = vec![batch(Kind::Policies, vec![deny])];
+    assert_eq!(enforcer.sync(same).unwrap(), Update::Nothing);
+    let another = vec![batch(Kind::Pods, vec![pod("db", "10.0.0.2")])];
+    assert_eq!(enforcer.sync(another).unwrap(), Update::Increment);
+    assert_eq!(shared.document()["counts"]["pods"], 2);
+}
+
+#[test]
+fn what_failed_is_put_in_force_by_a_later_sync_without_events() {
+    let (mut enforcer, shared, held) = enforcer();
+    enforcer
+        .sync(vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])])
+        .unwrap();
+    held.kernel(|kernel| kernel.fail(1, refused()));
+    let deny = policy("deny", &json!({"podSelector": {}}));
+    let error = enforcer
+        .sync(vec![batch(Kind::Policies, vec![deny])])
+        .unwrap_err();
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert_eq!(shared.document()["inForce"]["policies"], json!({}));
+    assert!(shared.document()["error"].is_string());
+    assert_ne!(enforcer.sync(Vec::new()).unwrap(), Update::Nothing);
+    assert!(shared.document()["error"].is_null());
+    assert_eq!(shared.document()["inForce"]["newest"]["policies"], 1);
+}
+
+#[test]
+fn a_node_that_the_cluster_does_not_have_is_told() {
+    let (mut enforcer, shared, _) = enforcer();
+    let problem = || shared.document()["inForce"]["problems"]["Node node-a"].clone();
+    let node = |name: &str| Node {
+        name: name.into(),
+        addresses: vec![],
+    };
+    let sync = |enforcer: &mut Enforcer<_, _>, event| {
+        enforcer
+            .sync(vec![batch(Kind::Nodes, vec![event])])
+            .unwrap();
+    };
+    sync(&mut enforcer, Event::Node(node("node-b")));
+    assert!(problem()[0].as_str().unwrap().contains("--node"));
+    sync(&mut enforcer, Event::Node(node("node-a")));
+    assert!(problem().is_null());
+    sync(&mut enforcer, Event::NodeGone("node-a".into()));
+    assert!(problem().is_array());
+}
+
+#[test]
+fn what_failed_is_put_in_force_by_a_look_too() {
+    let (mut enforcer, shared, held) = enforcer();
+    enforcer
+        .sync(vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])])
+        .unwrap();
+    held.kernel(|kernel| kernel.fail(1, refused()));
+    let deny = policy("deny", &json!({"podSelector": {}}));
+    enforcer
+        .sync(vec![batch(Kind::Policies, vec![deny])])
+        .unwrap_err();
+    assert!(enforcer.due().is_some());
+    let handled = enforcer.look().unwrap();
+    assert!(matches!(handled, Handled::Updated(_)), "{handled:?}");
+    assert!(shared.document()["error"].is_null());
+    assert_eq!(shared.document()["inForce"]["newest"]["policies"], 1);
+    assert_eq!(enforcer.due(), None);
+}
+
+#[test]
+fn a_table_that_somebody_deleted_is_made_again() {
+    let (mut enforcer, shared, held) = enforcer();
+    enforcer
+        .sync(vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])])
+        .unwrap();
+    let in_force = || held.list(&Config::default().table).unwrap();
+    let before = in_force();
+    assert_eq!(enforcer.look().unwrap(), Handled::Quiet);
+    assert_eq!(enforcer.verify().unwrap(), Handled::Intact);
+    held.lose_all(true);
+    assert!(matches!(enforcer.look().unwrap(), Handled::Repaired(_)));
+    assert_eq!(in_force(), before);
+    held.lose_all(false);
+    assert_eq!(enforcer.look().unwrap(), Handled::Quiet);
+    assert!(matches!(enforcer.verify().unwrap(), Handled::Repaired(_)));
+    assert_eq!(in_force(), before);
+    let text = shared.metrics().text();
+    assert!(text.contains("nopal_drift_repairs_total 2"), "{text}");
+}
+
+#[test]
+fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
+    let (enforcer, _, held) = enforcer();
+    let (sender, mut told) = watch::channel(Addresses::new());
+    let mut enforcer = enforcer.telling_addresses_to(sender);
+    let web = || vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])];
+    held.kernel(|kernel| kernel.fail(1, refused()));
+    enforcer.sync(web()).unwrap_err();
+    assert!(!told.has_changed().unwrap());
+    enforcer.sync(Vec::new()).unwrap();
+    let expected = Addresses::from([("10.0.0.1".parse().unwrap(), "shop/web".to_owned())]);
+    assert_eq!(*told.borrow_and_update(), expected);
+    enforcer.sync(web()).unwrap();
+    assert!(!told.has_changed().unwrap(), "the same pods");
+    let gone = Event::PodGone(PodId::new("shop", "web"));
+    enforcer.sync(vec![batch(Kind::Pods, vec![gone])]).unwrap();
+    assert!(told.borrow_and_update().is_empty());
+}
+
+#[test]
+fn what_is_not_in_force_is_not_saved() {
+    let (enforcer, _, held) = enforcer();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(directory.path());
+    let mut enforcer = enforcer.saving_to(store.clone());
+    enforcer.save();
+    assert_eq!(store.read().unwrap(), None);
+    let web = batch(Kind::Pods, vec![pod("web", "10.0.0.1")]);
+    enforcer.sync(vec![web]).unwrap();
+    enforcer.save();
+    let saved = store.read().unwrap();
+    assert!(saved.is_some());
+    held.kernel(|kernel| kernel.fail(1, refused()));
+    let deny = policy("deny", &json!({"podSelector": {}}));
+    enforcer
+        .sync(vec![batch(Kind::Policies, vec![deny])])
+        .unwrap_err();
+    enforcer.save();
+    assert_eq!(store.read().unwrap(), saved);
+    enforcer.sync(Vec::new()).unwrap();
+    enforcer.save();
+    assert_ne!(store.read().unwrap(), saved);
+}
