@@ -104,8 +104,11 @@ pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Received<'_>
 impl<'a> Received<'a> {
     /// The error number of an answer; 0 says that all is well.
     pub(crate) fn error(&self) -> Option<i32> {
+        if self.kind() != NLMSG_ERROR {
+            return None;
+        }
         let number = i32::from_ne_bytes(*self.0.get(HEADER..)?.first_chunk()?);
-        (self.kind() == NLMSG_ERROR).then_some(-number)
+        Some(number.wrapping_neg())
     }
 
     /// Whether a dump ends here.
@@ -205,6 +208,16 @@ mod tests {
             (received[0].is_last(), received[1].is_last()),
             (false, true)
         );
+    }
+
+    /// The header of the 128th generation reads as the smallest number there is.
+    #[test]
+    fn only_an_error_has_an_error_number() {
+        let mut message = Message::request(0x0a0f, 0);
+        message.0[16..20].copy_from_slice(&i32::MIN.to_ne_bytes());
+        assert_eq!(Received(message.bytes()).error(), None);
+        message.0[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());
+        assert_eq!(Received(message.bytes()).error(), Some(i32::MIN));
     }
 
     #[test]
