@@ -1,0 +1,116 @@
+//! The command line.
+
+mod lint;
+mod model;
+mod node;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::Color;
+
+pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
+pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
+pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
+
+/// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
+#[derive(Debug, Parser)]
+#[command(name = "nopal", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// When to colour the output.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub color: Color,
+    /// Say more, such as which objects were passed over.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report what is wrong with policies.
+    Lint(Lint),
+    /// Explain a rule of lint: what it finds, why it matters, what to use instead.
+    Rule(Rule),
+    /// List the rules of lint.
+    Rules(Rules),
+    /// Tell whether a connection passes, and why.
+    Explain(Explain),
+    /// Show who reaches whom on what.
+    Matrix(Matrix),
+    /// Check connections against what `ConnectivityTest` files expect.
+    Test(Test),
+    /// Show which connections are gained and lost between two inputs.
+    ///
+    /// OLD and NEW are files, folders, - for standard input, or git:REV:PATH. Both are compared over the same pods: those that
+    /// appear or vanish are listed and do not count. Names in brackets are pods that no input has, but that policies hold for.
+    Diff(Diff),
+    /// Write what policies mean as a stable text, to commit and to compare with.
+    ///
+    /// Without --file it is printed; without --check or --update the file is written if there is none.
+    Snapshot(Snapshot),
+    /// Print the nftables rules of a node.
+    ///
+    /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
+    /// same for the same input.
+    Render(Render),
+    /// Put the rules of a node in force in this machine's kernel.
+    ///
+    /// The rules come into force in one step, and standing connections that they deny are cut.
+    ///
+    /// What the API server would refuse in a policy is enforced closed: it is told as a warning, the rules are applied,
+    /// and the exit code is 1. If a file, a Pod or a Node cannot be read, a policy or a pod could be missing, so nothing
+    /// is applied, and the exit code is 2; it is 2 as well when the kernel refuses.
+    ///
+    /// Needs root and nft (package nftables).
+    Apply(Apply),
+    /// Show what is in force, and how it differs from what policies mean.
+    ///
+    /// With PATHS and --node, what is in force is compared with what the policies mean; the exit code is 1 if it differs.
+    Status(Status),
+    /// Take away what is in force.
+    ///
+    /// From then on every pod is reachable. The policies of other programs stay in force.
+    Flush(Flush),
+    /// Tell about each packet that the policies deny, or would deny if they were enforced.
+    ///
+    /// It listens to what the rules in force tell by nflog: of each class of pods, direction and way at most 10 packets a
+    /// second after a burst of 20; `nopal status` counts all of them. With PATHS, which should be what was applied, pods
+    /// and the policies that isolate them have their names. It ends at Ctrl-C.
+    ///
+    /// Needs root. One program at a time can listen in a network namespace.
+    WatchDenied(WatchDenied),
+    /// Show with real packets that policies do what they mean, in a cluster of network namespaces.
+    ///
+    /// Each node becomes a network namespace with its own ruleset in force, each pod a namespace behind its node. Every
+    /// pair of them is tried on every port that policies or pods mention, in both address families, and compared with what
+    /// the policies mean. Without PATHS it shows a small web shop. All of it is taken away at the end, also after Ctrl-C.
+    ///
+    /// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
+    Demo(Demo),
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to read.
+#[derive(Debug, Args)]
+pub struct InputArguments {
+    /// Files, folders (all .yaml, .yml and .json files in them), or - for standard input.
+    #[arg(required = true, value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+}
