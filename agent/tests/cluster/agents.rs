@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nft_backend::config::Config;
@@ -11,11 +11,77 @@ use nft_backend::kernel::Kernel;
 use nft_backend::names::Name;
 use nft_backend::nft::Nft;
 use nopal_harness::Process;
+use nopal_lab::Namespace;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, PATIENCE, eventually};
 use crate::flows::{address, streams};
 use crate::objects::NODES;
+
+/// Starts the agent of a node, with its state, log and socket in `folder`, and with further arguments.
+pub(crate) fn launch(
+    node: &Namespace,
+    name: &str,
+    kubeconfig: &Path,
+    folder: &Path,
+    more: &[OsString],
+) -> Process {
+    let option = |option: &str, value: &Path| {
+        let mut text = OsString::from(option);
+        text.push(value);
+        text
+    };
+    let arguments = [
+        OsString::from(format!("--node={name}")),
+        option("--kubeconfig=", kubeconfig),
+        option("--state-dir=", &folder.join(name)),
+        option("--cni-socket=", &socket(folder, name)),
+    ];
+    let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
+    let arguments = arguments.iter().chain(more);
+    Process::start(node, program, arguments, &log(folder, name)).unwrap()
+}
+
+/// What an agent answers to a GET from its node, if it answers.
+pub(crate) fn ask(node: &Namespace, path: &str) -> Option<String> {
+    let ask = || -> std::io::Result<String> {
+        let place: SocketAddr = "127.0.0.1:9470".parse().expect("an address");
+        let mut stream = TcpStream::connect(place)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    node.run(ask).unwrap().ok()
+}
+
+/// Waits until an agent says that it is ready.
+pub(crate) fn await_ready(node: &Namespace, log: &Path) {
+    let is_ready = || ask(node, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"));
+    let said = || std::fs::read_to_string(log).unwrap_or_default();
+    assert!(eventually(is_ready), "an agent is not ready\n{}", said());
+}
+
+/// The document of an agent's status.
+pub(crate) fn status(node: &Namespace) -> Value {
+    let answer = ask(node, "/v1/status").unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+/// Where an agent that was launched serves the plugin.
+pub(crate) fn socket(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.run/cni.sock"))
+}
+
+/// What an agent that was launched has said.
+pub(crate) fn log(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.log"))
+}
 
 impl Cluster {
     /// Starts an agent on every node and waits until the cluster's policies are in force there.
@@ -28,21 +94,8 @@ impl Cluster {
     /// Starts an agent on every node.
     pub(crate) fn launch_agents(&self) -> Vec<Process> {
         let launch = |(node, _): (&str, &str)| {
-            let state = self.folder.path().join(node);
-            let log = self.folder.path().join(format!("{node}.log"));
-            let socket = self.cni_socket(node);
-            let arguments = [
-                "--node".as_ref(),
-                node.as_ref(),
-                "--kubeconfig".as_ref(),
-                self.control_plane.kubeconfig(),
-                "--state-dir".as_ref(),
-                state.as_path(),
-                "--cni-socket".as_ref(),
-                socket.as_path(),
-            ];
-            let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
-            Process::start(self.node(node), program, arguments, &log).unwrap()
+            let kubeconfig = self.control_plane.kubeconfig();
+            launch(self.node(node), node, kubeconfig, self.folder.path(), &[])
         };
         NODES.map(launch).into()
     }
@@ -50,15 +103,7 @@ impl Cluster {
     /// Waits until every agent says that it is ready.
     pub(crate) fn await_ready(&self) {
         for (node, _) in NODES {
-            let is_ready = || {
-                let answer = self.try_http(node, "/readyz");
-                answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
-            };
-            assert!(
-                eventually(is_ready),
-                "the agent of {node} is not ready\n{}",
-                self.log(node)
-            );
+            await_ready(self.node(node), &log(self.folder.path(), node));
         }
     }
 
@@ -100,43 +145,22 @@ impl Cluster {
 
     /// Waits until the agent's status is as it should be.
     pub(crate) fn status_shows(&self, node: &str, is_right: &dyn Fn(&Value) -> bool) {
-        let status = || {
-            let answer = self.http(node, "/v1/status");
-            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-            serde_json::from_str::<Value>(body).unwrap()
-        };
+        let status = || status(self.node(node));
         assert!(eventually(|| is_right(&status())), "{:#}", status());
     }
 
     /// The whole answer to a GET from the node itself.
     pub(crate) fn http(&self, node: &str, path: &str) -> String {
-        self.try_http(node, path).unwrap()
+        ask(self.node(node), path).unwrap()
     }
 
-    fn try_http(&self, node: &str, path: &str) -> Option<String> {
-        let ask = || -> std::io::Result<String> {
-            let place: SocketAddr = "127.0.0.1:9470".parse().expect("an address");
-            let mut stream = TcpStream::connect(place)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            write!(
-                stream,
-                "GET {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n"
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        self.node(node).run(ask).unwrap().ok()
-    }
-
-    fn cni_socket(&self, node: &str) -> std::path::PathBuf {
-        self.folder.path().join(format!("{node}.run/cni.sock"))
+    fn cni_socket(&self, node: &str) -> PathBuf {
+        socket(self.folder.path(), node)
     }
 
     /// What the agents of a node have said.
     pub(crate) fn log(&self, node: &str) -> String {
-        let path = self.folder.path().join(format!("{node}.log"));
-        std::fs::read_to_string(path).unwrap_or_default()
+        std::fs::read_to_string(log(self.folder.path(), node)).unwrap_or_default()
     }
 
     /// Runs the CNI plugin on a node as a runtime does, for a pod that other plugins have given `at`.

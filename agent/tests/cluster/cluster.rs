@@ -46,29 +46,7 @@ impl Cluster {
 
     /// Creates or changes an object, with its status.
     pub(crate) fn apply(&mut self, object: Value) {
-        let text = object.to_string();
-        let kubectl = |arguments: &[&str]| self.control_plane.kubectl(arguments, &text);
-        kubectl(&["apply", "--validate=false", "-f", "-"])
-            .unwrap_or_else(|error| panic!("{error}"));
-        if object["status"].is_object() {
-            let patch = serde_json::json!({"status": object["status"]}).to_string();
-            let mut arguments = vec![
-                "patch",
-                "--subresource=status",
-                "--type=merge",
-                "-p",
-                &patch,
-            ];
-            let metadata = &object["metadata"];
-            arguments.extend([
-                object["kind"].as_str().unwrap(),
-                metadata["name"].as_str().unwrap(),
-            ]);
-            if let Some(namespace) = metadata["namespace"].as_str() {
-                arguments.extend(["-n", namespace]);
-            }
-            kubectl(&arguments).unwrap_or_else(|error| panic!("{error}"));
-        }
+        objects::apply(&self.control_plane, &object);
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         let (kind, name) = (
