@@ -5,6 +5,7 @@
 
 mod agents;
 mod cluster;
+mod conformance;
 mod flows;
 mod objects;
 
