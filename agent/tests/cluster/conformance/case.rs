@@ -71,13 +71,19 @@ impl Step {
     }
 }
 
-/// All cases.
+/// The cases of the list.
 pub(super) fn all() -> Vec<Case> {
-    let cases = |text: &str| -> Vec<Case> {
-        let read = serde_saphyr::from_multiple(text);
-        read.unwrap_or_else(|error| panic!("{error}\n{text}"))
-    };
-    FILES.into_iter().flat_map(cases).collect()
+    FILES.into_iter().flat_map(read).collect()
+}
+
+/// The cases for what is sent to Services.
+pub(super) fn of_services() -> Vec<Case> {
+    read(include_str!("cases/services.yaml"))
+}
+
+fn read(text: &str) -> Vec<Case> {
+    let read = serde_saphyr::from_multiple(text);
+    read.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 #[test]
@@ -90,7 +96,8 @@ fn the_list_has_50_cases_that_differ_in_name_and_content() {
         .map(|case| format!("{:?}", case.steps))
         .collect();
     assert_eq!(contents.len(), 50);
-    for step in cases.iter().flat_map(|case| &case.steps) {
+    let others = of_services();
+    for step in cases.iter().chain(&others).flat_map(|case| &case.steps) {
         step.table();
     }
 }

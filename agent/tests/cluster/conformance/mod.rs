@@ -12,10 +12,13 @@ mod run;
 #[allow(dead_code, reason = "the plugin's own tests use more of it")]
 #[path = "../../cni/runtime.rs"]
 mod runtime;
+mod services;
 mod site;
 mod table;
 
 use judge::Direct;
+use nopal_harness::ProxyMode;
+use services::Services;
 use site::Site;
 
 #[test]
@@ -24,4 +27,22 @@ fn the_upstream_list_of_network_policy_tests_holds() {
     let site = Site::start("agent-list");
     run::run_all(&site, &Direct, &case::all());
     site.stop_pods();
+}
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn policies_see_the_pods_behind_services_of_kube_proxy_in_nftables_mode() {
+    services_hold("agent-prox-n", ProxyMode::Nftables);
+}
+
+#[test]
+#[ignore = "starts a real API server: `make test-cluster`"]
+fn policies_see_the_pods_behind_services_of_kube_proxy_in_iptables_mode() {
+    services_hold("agent-prox-i", ProxyMode::Iptables);
+}
+
+fn services_hold(prefix: &str, mode: ProxyMode) {
+    let site = Site::start(prefix);
+    let services = Services::start(&site, mode);
+    run::run_all(&site, &services, &case::of_services());
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::thread;
 
+use nopal_agent::cni::leases::Leases;
 use nopal_harness::{ControlPlane, Process};
 use nopal_lab::{Lab, Namespace, NodeSpec, PodSpec, Topology, Wiring};
 use serde_json::{Value, json};
@@ -33,6 +34,9 @@ pub(super) const NODES: [Network; 2] = [
         pods: ["10.10.2.0/24", "fd00:10:0:2::/64"],
     },
 ];
+
+/// The networks of all pods, IPv4 first.
+pub(super) const POD_NETWORKS: [&str; 2] = ["10.10.0.0/16", "fd00:10::/32"];
 
 /// The pods, and the positions of their nodes: every namespace is on both.
 pub(super) const PODS: [(&str, usize); 9] = [
@@ -137,11 +141,20 @@ impl Site {
         NODES.iter().map(log).collect()
     }
 
-    /// Stops all pods: the plugins take back what they gave.
+    /// Stops all pods: the plugins take back what they gave, and the agents forget what they were told.
     pub(super) fn stop_pods(&self) {
         for (pod, node) in PODS {
+            assert_ne!(self.attachments(node), 0, "{pod} is attached");
             self.kubelets[node].stop(pod);
         }
+        let left = [0, 1].map(|node| self.attachments(node));
+        assert_eq!(left, [0, 0]);
+    }
+
+    /// How many pods the agent of a node knows to be attached.
+    fn attachments(&self, node: usize) -> usize {
+        let state = self.folder.path().join(NODES[node].node);
+        Leases::new(&state).read().unwrap().len()
     }
 
     /// Binds the pods, and has each node start its own.

@@ -31,7 +31,7 @@ impl Table {
         Self(lines.iter().map(parse).collect())
     }
 
-    /// Whether a flow between two different pods is allowed.
+    /// Whether a flow is allowed. A pod always reaches itself, whatever lines say.
     pub(super) fn allows(&self, from: &str, to: &str, protocol: Protocol, port: u16) -> bool {
         let speaks = |line: &&Line| {
             let is_port = |&(of, number): &(Protocol, Option<u16>)| {
@@ -42,7 +42,7 @@ impl Table {
                 && (line.ports.is_empty() || line.ports.iter().any(is_port))
         };
         let last = self.0.iter().rev().find(speaks);
-        last.is_none_or(|line| line.allows)
+        from == to || last.is_none_or(|line| line.allows)
     }
 }
 
@@ -110,7 +110,7 @@ fn the_last_line_that_speaks_of_a_flow_counts() {
     let table = Table::parse(&lines.map(str::to_owned));
     let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
     assert!(table.allows("x/a", "y/a", tcp, 80), "no line speaks of it");
-    assert!(!table.allows("y/b", "x/a", tcp, 81));
+    assert!(!table.allows("y/b", "x/a", tcp, 81) && table.allows("x/a", "x/a", tcp, 80));
     assert!(table.allows("y/a", "x/a", tcp, 81) && !table.allows("y/a", "x/a", tcp, 80));
     assert!(table.allows("z/c", "x/a", udp, 80) && !table.allows("z/b", "x/a", udp, 80));
     assert!(!table.allows("y/a", "x/b", udp, 80));
