@@ -25,6 +25,8 @@ pub(super) struct Case {
     /// What it shows.
     #[serde(rename = "case")]
     pub(super) name: String,
+    /// The title of Kubernetes' own test of the same, where it has one.
+    upstream: Option<String>,
     /// What happens, in this order.
     pub(super) steps: Vec<Step>,
 }
@@ -87,10 +89,12 @@ fn read(text: &str) -> Vec<Case> {
 }
 
 #[test]
-fn the_list_has_50_cases_that_differ_in_name_and_content() {
+fn the_list_has_50_cases_that_differ_in_name_content_and_what_they_stand_for() {
     let cases = all();
     let names: BTreeSet<&String> = cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), 50);
+    let titles: BTreeSet<&String> = cases.iter().flat_map(|case| &case.upstream).collect();
+    assert_eq!(titles.len(), 50);
     let contents: BTreeSet<String> = cases
         .iter()
         .map(|case| format!("{:?}", case.steps))

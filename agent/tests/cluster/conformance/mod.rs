@@ -1,7 +1,8 @@
 //! The list of NetworkPolicy tests that Kubernetes has for every network (`test/e2e/network/netpol`), as cases of our
 //! own: the policies of each, and the truth table of who reaches whom then. Three namespaces with three pods each, over
 //! two nodes; every pair of pods, both ports, TCP, UDP and SCTP, IPv4 and IPv6. A table must be what the reference
-//! evaluator says of the objects in the API server, and what packets do.
+//! evaluator says of the objects in the API server, and what packets do. Each case names the test that it stands for, of
+//! Kubernetes 1.36.
 //!
 //! Pods are started as in production: by a runtime's calls of the CNI plugins, the last of which is the agent's.
 
