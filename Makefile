@@ -24,7 +24,7 @@ test-kernels: setup ## run the packet tests on Debian's stock kernel in a virtua
 
 test-cluster: ## test the agent against a real API server, which is built the first time (needs root and Go)
 	@.ci/setup cluster
-	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy
 	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
 
 check: ## formatting and lints, warnings as errors

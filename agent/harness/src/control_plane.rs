@@ -23,6 +23,9 @@ const PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
+/// Where Services have their addresses.
+pub const SERVICES: [&str; 2] = ["10.255.0.0/16", "fd00:255::/112"];
+
 /// A busy machine needs a while; nothing waits that long otherwise.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -63,6 +66,11 @@ impl ControlPlane {
     /// The kubeconfig of a user who may do everything.
     pub fn kubeconfig(&self) -> &Path {
         &self.files.kubeconfig
+    }
+
+    /// Where the programs' files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Kills the API server.
@@ -225,7 +233,7 @@ fn start_apiserver(
             "--service-account-signing-key-file={}",
             files.account_key.display()
         ),
-        "--service-cluster-ip-range=10.255.0.0/16".to_owned(),
+        format!("--service-cluster-ip-range={}", SERVICES.join(",")),
         "--endpoint-reconciler-type=lease".to_owned(),
         // Nobody makes service accounts here, and pods are let in without one.
         "--disable-admission-plugins=ServiceAccount".to_owned(),

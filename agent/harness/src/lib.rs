@@ -1,4 +1,5 @@
-//! A real control plane for tests: etcd and kube-apiserver in a network namespace, and kubectl to talk to it.
+//! A real control plane for tests: etcd and kube-apiserver in a network namespace, kubectl to talk to it, and kube-proxy
+//! in the namespaces of nodes.
 //!
 //! The programs are found as Kubernetes' controller tests find them, through `KUBEBUILDER_ASSETS`; without that
 //! variable in the cache folder that `deploy/envtest/build` fills. etcd is Debian's (`etcd-server`) where the folder
@@ -9,7 +10,9 @@ mod control_plane;
 mod error;
 mod process;
 mod programs;
+mod proxy;
 
-pub use control_plane::ControlPlane;
+pub use control_plane::{ControlPlane, SERVICES};
 pub use error::HarnessError;
 pub use process::{Process, Signal};
+pub use proxy::ProxyMode;

@@ -23,22 +23,14 @@ impl Programs {
     /// Finds them all, or says which is missing.
     pub(crate) fn find() -> Result<Self, HarnessError> {
         let folder = folder();
-        let built = |program| {
-            let path = folder.join(program);
-            is_there(&path).ok_or_else(|| HarnessError::Missing {
-                program,
-                folder: folder.clone(),
-                remedy: "deploy/envtest/build",
-            })
-        };
         let places = env::var_os("PATH").unwrap_or_default();
         let etcd = [folder.clone()]
             .into_iter()
             .chain(env::split_paths(&places))
             .find_map(|place| is_there(&place.join("etcd")));
         Ok(Self {
-            apiserver: built("kube-apiserver")?,
-            kubectl: built("kubectl")?,
+            apiserver: built(&folder, "kube-apiserver")?,
+            kubectl: built(&folder, "kubectl")?,
             etcd: etcd.ok_or_else(|| HarnessError::Missing {
                 program: "etcd",
                 folder: folder.clone(),
@@ -46,6 +38,19 @@ impl Programs {
             })?,
         })
     }
+}
+
+/// Finds kube-proxy, which not every test needs.
+pub(crate) fn proxy() -> Result<PathBuf, HarnessError> {
+    built(&folder(), "kube-proxy")
+}
+
+fn built(folder: &Path, program: &'static str) -> Result<PathBuf, HarnessError> {
+    is_there(&folder.join(program)).ok_or_else(|| HarnessError::Missing {
+        program,
+        folder: folder.to_owned(),
+        remedy: "deploy/envtest/build",
+    })
 }
 
 fn is_there(path: &Path) -> Option<PathBuf> {

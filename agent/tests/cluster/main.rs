@@ -3,7 +3,10 @@
 //! `make test-cluster` runs these, and builds the API server where it is missing. They need root.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agents;
 mod cluster;
+mod conformance;
+mod flows;
 mod objects;
 
 use cluster::Cluster;
@@ -83,7 +86,7 @@ fn a_killed_agent_opens_nothing_and_loses_nothing() {
         agent.signal(Signal::SIGTERM).unwrap();
         assert!(agent.wait().unwrap(), "{}", agent.log());
     }
-    cluster::stop(traffic);
+    flows::stop(traffic);
     cluster.agrees("without agents");
 }
 
@@ -228,7 +231,7 @@ fn what_others_do_to_the_table_is_undone_while_packets_flow() {
     }
     cluster.open_denied("node-b");
     cluster.metric_is("node-b", "nopal_drift_repairs_total", 2);
-    cluster::stop_after_gaps(traffic);
+    flows::stop_after_gaps(traffic);
     cluster.agrees("after");
     let log = cluster.log("node-b");
     assert!(log.contains("somebody changed our table"), "{log}");

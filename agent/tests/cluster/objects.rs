@@ -1,5 +1,6 @@
 //! The objects of the test's cluster, as they are applied.
 
+use nopal_harness::ControlPlane;
 use serde_json::{Value, json};
 
 /// The nodes, with their addresses.
@@ -52,6 +53,32 @@ pub(crate) fn all() -> Vec<Value> {
         })
     }));
     all
+}
+
+/// Creates or changes an object, with its status.
+pub(crate) fn apply(control_plane: &ControlPlane, object: &Value) {
+    let text = object.to_string();
+    let kubectl = |arguments: &[&str]| control_plane.kubectl(arguments, &text);
+    kubectl(&["apply", "--validate=false", "-f", "-"]).unwrap_or_else(|error| panic!("{error}"));
+    if object["status"].is_object() {
+        let patch = json!({"status": object["status"]}).to_string();
+        let mut arguments = vec![
+            "patch",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        let metadata = &object["metadata"];
+        arguments.extend([
+            object["kind"].as_str().unwrap(),
+            metadata["name"].as_str().unwrap(),
+        ]);
+        if let Some(namespace) = metadata["namespace"].as_str() {
+            arguments.extend(["-n", namespace]);
+        }
+        kubectl(&arguments).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// A policy.

@@ -10,7 +10,8 @@ use nix::unistd::geteuid;
 
 use crate::namespace::existing_names;
 use crate::source_port::SourcePorts;
-use crate::wiring::Plan;
+use crate::topology::is_routable;
+use crate::wiring::{self, Plan};
 use crate::{LabError, Namespace, Probe, Seen, Topology, Wiring, ip, patience, probe, sysctl};
 
 /// The longest prefix; what follows it in a name stays far below the 255 bytes of a file name.
@@ -55,7 +56,7 @@ impl Lab {
     ) -> Result<Self, LabError> {
         check_prefix(prefix)?;
         patience::check()?;
-        topology.check()?;
+        topology.check(wiring)?;
         if !geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
@@ -135,6 +136,38 @@ impl Lab {
     /// The namespace that has this address.
     pub fn namespace_of(&self, address: IpAddr) -> Result<&Namespace, LabError> {
         Ok(&self.namespaces[self.position_of(address)?])
+    }
+
+    /// Notes at which addresses a pod of [`Wiring::Unattached`] was attached, in place of those that it had; with none,
+    /// that it was detached. Addresses that cannot be routed, or that somebody else has, are errors.
+    pub fn attached(&mut self, pod: &str, addresses: &[IpAddr]) -> Result<(), LabError> {
+        let position = self.pods.get(pod).copied();
+        let position = position.ok_or_else(|| LabError::UnknownPod(pod.to_owned()))?;
+        self.owners.retain(|_, owner| *owner != position);
+        for &address in addresses {
+            if !is_routable(address) {
+                let owner = pod.to_owned();
+                return Err(LabError::Unroutable { owner, address });
+            }
+            if let Some(&owner) = self.owners.get(&address) {
+                return Err(LabError::DuplicateAddress {
+                    address,
+                    first: self.namespaces[owner].name().to_owned(),
+                    second: pod.to_owned(),
+                });
+            }
+            self.owners.insert(address, position);
+        }
+        Ok(())
+    }
+
+    /// Has the world send what is for `network`, such as `10.1.0.0/24`, to a node.
+    pub fn route(&self, network: &str, node: &str) -> Result<(), LabError> {
+        let position = self.nodes.get(node);
+        let position = position.ok_or_else(|| LabError::UnknownNode(node.to_owned()))?;
+        // The world comes first.
+        let line = wiring::network(position - 1, network);
+        ip::batch(Some(self.world_namespace().name()), &line)
     }
 
     /// Sends real packets for every probe and says, in the probes' order, which got through.

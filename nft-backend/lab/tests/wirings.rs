@@ -8,8 +8,8 @@ mod common;
 use std::process::Command;
 
 use common::{
-    API, CACHE, DB, EVERYBODY, NODE_A, NODE_B, WEB, blocked, filter_forwarding, namespaces, nft,
-    probe, topology,
+    API, CACHE, DB, EVERYBODY, NODE_A, NODE_B, WEB, WORLD, blocked, filter_forwarding, namespaces,
+    nft, probe, topology,
 };
 use nopal_lab::{Lab, LabError, Probe, ProbeKind, Wiring};
 
@@ -148,4 +148,54 @@ fn a_tunnel_needs_nodes_with_addresses() {
     let refused = Lab::build_wired(&lost, Wiring::Vxlan, "lab-tunnel").unwrap_err();
     assert!(matches!(refused, LabError::NoCommonFamily));
     assert_eq!(namespaces("lab-tunnel-"), Vec::<String>::new());
+}
+
+#[test]
+fn pods_that_a_runtime_attaches_are_reached_where_it_says() {
+    let mut topology = topology();
+    for pod in &mut topology.pods {
+        pod.addresses.clear();
+    }
+    let mut lab = Lab::build_wired(&topology, Wiring::Unattached, "lab-bare").unwrap();
+    let probes = both_ways(WEB, WORLD);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let unknown = lab.probe(&probes, &stop).unwrap_err();
+    assert!(
+        matches!(unknown, LabError::UnknownAddress(_)),
+        "{unknown:?}"
+    );
+
+    let node = lab.node_namespace("node-a").unwrap().name().to_owned();
+    let pod = lab.pod_namespace("shop/web").unwrap().name().to_owned();
+    let ip = |line: &str| {
+        let run = Command::new("ip").args(line.split_whitespace()).status();
+        assert!(run.unwrap().success(), "{line}");
+    };
+    ip(&format!(
+        "link add web netns {node} type veth peer name eth0 netns {pod}"
+    ));
+    ip(&format!("-n {node} link set web up"));
+    ip(&format!("-n {pod} link set eth0 up"));
+    ip(&format!("-n {node} addr add fe80::1 dev web"));
+    ip(&format!("-n {node} addr add 169.254.1.1 dev web"));
+    for (address, gateway) in [(WEB[0], "169.254.1.1"), (WEB[1], "fe80::1")] {
+        ip(&format!("-n {pod} addr add {address} dev eth0"));
+        ip(&format!("-n {node} route add {address} dev web"));
+        ip(&format!(
+            "-n {pod} route add default via {gateway} dev eth0 onlink"
+        ));
+    }
+    for network in ["10.0.1.0/24", "fd00:10:0:1::/64"] {
+        lab.route(network, "node-a").unwrap();
+    }
+    lab.attached("shop/web", &WEB.map(common::address)).unwrap();
+    assert_eq!(blocked(&lab, &probes), []);
+
+    let taken = lab.attached("shop/api", &WEB.map(common::address));
+    assert!(matches!(
+        taken.unwrap_err(),
+        LabError::DuplicateAddress { .. }
+    ));
+    lab.attached("shop/web", &[]).unwrap();
+    assert!(lab.probe(&probes, &stop).is_err());
 }

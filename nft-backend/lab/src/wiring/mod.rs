@@ -10,6 +10,7 @@ mod ptp;
 mod routed;
 mod shared_uplink;
 mod site;
+mod unattached;
 mod uplink;
 mod vxlan;
 
@@ -20,11 +21,12 @@ use crate::ip::{self, Tool};
 use crate::{LabError, Namespace, Topology};
 
 pub(crate) use self::site::Site;
+pub(crate) use self::uplink::network;
 
 /// Pieces of work that run at the same time.
 const WORKERS: usize = 4;
 
-/// How pods hang on their nodes. All but [`Wiring::Routed`] call the reference CNI plugins.
+/// How pods hang on their nodes. All but [`Wiring::Routed`] and [`Wiring::Unattached`] call the reference CNI plugins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Wiring {
     /// A veth pair and a route for each pod, as Calico does it. Needs no plugin.
@@ -45,6 +47,9 @@ pub enum Wiring {
     Macvlan,
     /// The same with ipvlan, by the plugin `ipvlan`. Needs a kernel with `CONFIG_IPVLAN`.
     Ipvlan,
+    /// Not at all: the pods of the topology have no addresses and no interface. Whoever attaches them tells with
+    /// [`Lab::attached`](crate::Lab::attached), and with [`Lab::route`](crate::Lab::route) where networks of pods are.
+    Unattached,
 }
 
 impl Wiring {
@@ -53,7 +58,7 @@ impl Wiring {
         match self {
             Self::Bridge { netfilter } => Some(netfilter),
             Self::Vxlan => Some(true),
-            Self::Routed | Self::Ptp | Self::Macvlan | Self::Ipvlan => None,
+            Self::Routed | Self::Ptp | Self::Macvlan | Self::Ipvlan | Self::Unattached => None,
         }
     }
 }
@@ -94,6 +99,7 @@ impl<'a> Plan<'a> {
             Wiring::Bridge { .. } => bridge::add(&site, bridge::MTU, &mut plan),
             Wiring::Vxlan => vxlan::add(&site, &mut plan)?,
             Wiring::Macvlan => shared_uplink::add(&site, &shared_uplink::MACVLAN, &mut plan),
+            Wiring::Unattached => unattached::add(&site, &mut plan),
             Wiring::Ipvlan => shared_uplink::add(&site, &shared_uplink::IPVLAN, &mut plan),
         }
         Ok(plan)

@@ -123,10 +123,17 @@ pub(super) fn set_up(lines: &mut String, device: &str, other: &End, ipv6: bool) 
 
 /// A route from an upper end to what is behind the lower one.
 pub(super) fn add_route_down(lines: &mut String, device: &str, address: IpAddr) {
-    let next_hop = if address.is_ipv6() {
-        LOWER.ipv6
-    } else {
-        LOWER.ipv4
-    };
-    add_route(lines, &host(address), device, next_hop);
+    add_network_down(lines, device, &host(address), address.is_ipv6());
+}
+
+/// The world's line for a network that a node forwards to.
+pub(crate) fn network(node: usize, network: &str) -> String {
+    let mut line = String::new();
+    add_network_down(&mut line, &device(node), network, network.contains(':'));
+    line
+}
+
+fn add_network_down(lines: &mut String, device: &str, network: &str, is_v6: bool) {
+    let next_hop = if is_v6 { LOWER.ipv6 } else { LOWER.ipv4 };
+    add_route(lines, network, device, next_hop);
 }
