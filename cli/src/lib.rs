@@ -17,6 +17,7 @@ pub mod lint;
 pub mod manifest;
 pub mod matrix;
 pub mod owners;
+pub mod picture;
 pub mod port;
 pub mod reachable;
 pub mod remedy;

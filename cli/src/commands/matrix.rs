@@ -9,6 +9,7 @@ use crate::inventory::{Inventory, MadeUp, Standing};
 use crate::manifest::Manifests;
 use crate::matrix::{as_ports, matrix};
 use crate::owners::Owners;
+use crate::picture::Picture;
 use crate::reachable::Reachable;
 use crate::report;
 use crate::report::matrix::Format;
@@ -18,6 +19,9 @@ const WIDEST_TABLE: usize = 60;
 
 pub(super) fn run(arguments: &Arguments, options: &Matrix) -> Outcome {
     let manifests = load::read(arguments, &options.input);
+    if options.format == Format::Html {
+        return page(&manifests, options);
+    }
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let text = match grouping(options, &inventory) {
         Grouping::Pod => {
@@ -61,4 +65,19 @@ fn by_group(
     let owners = Owners::new(manifests);
     let grouped = grouped(&mut reachable, &graph, &owners, grouping);
     report::matrix_grouped::grouped(&grouped, &reachable, grouping, options.format)
+}
+
+/// The page shows workloads whatever `--group` says, and pods that could be, since anybody may start them.
+fn page(manifests: &Manifests, options: &Matrix) -> Outcome {
+    let (inventory, pods) = Inventory::with_possible(manifests);
+    let graph = RuleGraph::compile(&inventory.cluster);
+    let only = options.port.map(as_ports);
+    let owners = Owners::new(manifests);
+    let picture = Picture::new(&inventory, &graph, &pods, &owners, only.as_ref());
+    report::print(&report::page::page(&picture, &inventory, &graph));
+    if manifests.errors.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::Unreadable
+    }
 }

@@ -12,6 +12,7 @@ pub mod findings;
 pub(crate) mod fingerprint;
 pub mod matrix;
 pub mod matrix_grouped;
+pub mod page;
 pub mod rules;
 pub mod ruleset;
 mod sarif;
