@@ -181,6 +181,7 @@
     if (cell.kind === "all") return "all";
     const text = data.ports[cell.ports[0]];
     const first = /\d+(-\d+)?/.exec(text);
+    if (first && first[0].length > 5) return first[0].split("-")[0] + "…";
     const more = (text.match(/,|;/g) || []).length + (cell.ports.length - 1);
     return (first ? first[0] : "•") + (more ? "+" + more : "");
   }
@@ -286,7 +287,10 @@
       element.title = text;
       element.setAttribute("aria-label", text);
       element.dataset.cell = row + "-" + column;
-      if (wide >= 34 && width(row) >= 18) element.append(make("b", "", brief(cell)));
+      if (wide >= 34 && width(row) >= 18) {
+        const text = brief(cell);
+        element.append(make("b", text.length > 5 ? "long" : "", text));
+      }
     } else element.setAttribute("aria-label", items[row].label + " itself");
     if (picked && picked[0] === row && picked[1] === column) element.classList.add("here");
     return element;

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod explain;
 pub mod fix;
 pub mod git;
+pub mod graph;
 pub mod grouped;
 pub mod inventory;
 mod kinds;

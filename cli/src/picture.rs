@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use policy_core::graph::{Permission, Subject};
-use policy_core::{Direction, IpSet, Pod, PodId, PolicyId, PortSet, RuleGraph};
+use policy_core::{Direction, IpSet, Isolation, Pod, PodId, PolicyId, PortSet, RuleGraph};
 
 use crate::inventory::{Inventory, Standing};
 use crate::owners::Owners;
@@ -39,6 +39,8 @@ pub struct Unit {
 /// What the rules of the policies that isolate some pods admit, in each direction.
 #[derive(Debug)]
 pub struct Grants<'a> {
+    /// For each of [`Direction::ALL`], whether policies limit it, audited ones left out.
+    pub isolated: [bool; 2],
     /// By [`Direction::ALL`].
     pub directions: [Vec<Grant<'a>>; 2],
 }
@@ -84,6 +86,8 @@ impl<'a> Picture<'a> {
                 subject_of[kind] = Some(subjects.len());
             }
             subjects.push(Grants {
+                isolated: Direction::ALL
+                    .map(|direction| subject.isolation(direction) == Isolation::Enforced),
                 directions: Direction::ALL.map(|direction| grants(&subject, direction, &kinds, only)),
             });
         }

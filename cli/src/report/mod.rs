@@ -10,6 +10,7 @@ mod diff_markdown;
 pub mod explanation;
 pub mod findings;
 pub(crate) mod fingerprint;
+pub mod graph;
 pub mod matrix;
 pub mod matrix_grouped;
 pub mod page;
