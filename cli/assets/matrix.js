@@ -26,6 +26,13 @@
     index, name, elsewhere: name === ELSEWHERE, units: units.filter((unit) => unit.namespace === index),
   }));
   for (const namespace of namespaces) namespace.could = namespace.units.every((unit) => unit.possible);
+  // The kind of a workload says little where names are unique without it.
+  for (const namespace of namespaces) {
+    const short = (unit) => unit.name.startsWith("[") ? unit.name : unit.name.slice(unit.name.indexOf("/") + 1);
+    const counts = new Map();
+    for (const unit of namespace.units) counts.set(short(unit), (counts.get(short(unit)) || 0) + 1);
+    for (const unit of namespace.units) unit.label = counts.get(short(unit)) === 1 ? short(unit) : unit.name;
+  }
   const byId = new Map(units.map((unit) => [unit.id, unit]));
   const isolation = (unit, direction) => data.kinds[unit.kind][direction][0];
   const isAudited = (from, to) => isolation(from, EGRESS) === 1 || isolation(to, INGRESS) === 1;
@@ -115,13 +122,14 @@
       if (own.length === 0) continue;
       const open = state.open.has(namespace.index);
       items.push({ namespace, open, count: own.length, id: namespace.name, label: namespace.name, end: asNamespace(namespace) });
-      if (open) for (const unit of own) items.push({ unit, id: unit.id, label: unit.name, end: unit });
+      if (open) for (const unit of own) items.push({ unit, id: unit.id, label: unit.label, end: unit });
     }
     const wanted = state.search.toLowerCase();
     for (const item of items) item.hit = wanted !== "" && item.id.toLowerCase().includes(wanted);
-    const room = Math.max(200, grid.clientWidth - headWidth());
+    const room = Math.max(200, grid.clientWidth - headWidth() - 70);
     size = state.zoom || Math.max(14, Math.min(46, Math.floor(room / items.length)));
     offsets = [];
+    space.classList.toggle("dense", size < 18);
     let at = 0;
     for (const item of items) {
       offsets.push(at);

@@ -182,7 +182,11 @@ fn row(
     for (&from, &count) in &kinds {
         for &(to, ports) in &rows[from] {
             for (&group, &others) in &of_kind[to] {
-                let same = if from == to && group == number { count } else { 0 };
+                let same = if from == to && group == number {
+                    count
+                } else {
+                    0
+                };
                 let open = count * others - same;
                 if open == 0 {
                     continue;
@@ -203,7 +207,11 @@ fn row(
     let sums = sums.into_iter().enumerate();
     let cells = sums.filter_map(|(to, sum)| {
         let sum = sum?;
-        let itself = if to == number { groups[to].pods.len() } else { 0 };
+        let itself = if to == number {
+            groups[to].pods.len()
+        } else {
+            0
+        };
         let pairs = groups[number].pods.len() * groups[to].pods.len() - itself;
         Some(Cell {
             from: number,
@@ -218,13 +226,20 @@ fn row(
 }
 
 fn outside_of(reachable: &Reachable<'_>, group: &Group, number: usize) -> Vec<Outside> {
-    let mut kinds: Vec<usize> = group.pods.iter().map(|&pod| reachable.kind_of[pod]).collect();
+    let mut kinds: Vec<usize> = group
+        .pods
+        .iter()
+        .map(|&pod| reachable.kind_of[pod])
+        .collect();
     kinds.sort_unstable();
     kinds.dedup();
     let mut found = Vec::new();
     for (place, direction) in Direction::ALL.into_iter().enumerate() {
         let mut by_ports: BTreeMap<&PortSet, IpSet> = BTreeMap::new();
-        for (addresses, ports) in kinds.iter().flat_map(|&kind| &reachable.outside[kind][place]) {
+        for (addresses, ports) in kinds
+            .iter()
+            .flat_map(|&kind| &reachable.outside[kind][place])
+        {
             let known = by_ports.entry(ports).or_insert_with(IpSet::empty);
             *known = known.union(addresses);
         }

@@ -88,7 +88,8 @@ impl<'a> Picture<'a> {
             subjects.push(Grants {
                 isolated: Direction::ALL
                     .map(|direction| subject.isolation(direction) == Isolation::Enforced),
-                directions: Direction::ALL.map(|direction| grants(&subject, direction, &kinds, only)),
+                directions: Direction::ALL
+                    .map(|direction| grants(&subject, direction, &kinds, only)),
             });
         }
         Self {

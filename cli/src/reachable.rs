@@ -43,15 +43,16 @@ impl<'a> Reachable<'a> {
         let mut table = PortTable::new();
         let kinds = Kinds::new(vec![(graph, &own)], pods, &mut table);
         let only_number = only.map_or(PortTable::ALL, |ports| table.number(ports));
-        let rows = (0..kinds.len()).map(|from| {
-            let cells = (0..kinds.len()).filter_map(|to| {
-                let ports = kinds.between(0, (from, to), &mut table)?;
-                let ports = table.intersection(ports, only_number);
-                (ports != PortTable::NONE).then_some((to, ports))
-            });
-            cells.collect()
-        });
-        let rows = rows.collect();
+        let mut rows = vec![Vec::new(); kinds.len()];
+        for to in 0..kinds.len() {
+            for (from, row) in rows.iter_mut().enumerate() {
+                let ports = kinds.between(0, (from, to), &mut table);
+                let ports = ports.map(|ports| table.intersection(ports, only_number));
+                if let Some(ports) = ports.filter(|&ports| ports != PortTable::NONE) {
+                    row.push((to, ports));
+                }
+            }
+        }
         let outside = kinds.members.iter().map(|members| {
             let pod = own[members[0]];
             Direction::ALL.map(|direction| outside(graph, pod, direction, only))

@@ -13,8 +13,8 @@ use crate::report::Color;
 
 pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
 pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
-pub use pictures::Graph;
 pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
+pub use pictures::Graph;
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]

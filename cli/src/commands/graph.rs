@@ -14,7 +14,11 @@ pub(super) fn run(arguments: &Arguments, options: &Graph) -> Outcome {
     let manifests = load::read(arguments, &options.input);
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let graph = RuleGraph::compile(&inventory.cluster);
-    let pods = inventory.cluster.pods().values().filter(|pod| !pod.finished);
+    let pods = inventory
+        .cluster
+        .pods()
+        .values()
+        .filter(|pod| !pod.finished);
     let pods: Vec<_> = pods.map(|pod| (pod.id.clone(), Standing::Known)).collect();
     let owners = Owners::new(&manifests);
     let picture = Picture::new(&inventory, &graph, &pods, &owners, None);

@@ -58,7 +58,11 @@ fn by_group(
     grouping: Grouping,
 ) -> String {
     let graph = RuleGraph::compile(&inventory.cluster);
-    let pods = inventory.cluster.pods().values().filter(|pod| !pod.finished);
+    let pods = inventory
+        .cluster
+        .pods()
+        .values()
+        .filter(|pod| !pod.finished);
     let pods: Vec<(PodId, Standing)> = pods.map(|pod| (pod.id.clone(), Standing::Known)).collect();
     let only = options.port.map(as_ports);
     let mut reachable = Reachable::new(&inventory.cluster, &graph, &pods, only.as_ref());

@@ -92,7 +92,11 @@ pub fn drawing(picture: &Picture<'_>, graph: &RuleGraph, grouping: Option<Groupi
         }
     }
     let blocks = blocks(picture, &known, &node_of);
-    let first_pod_node = blocks.keys().map(|(name, ..)| name).collect::<BTreeSet<_>>().len();
+    let first_pod_node = blocks
+        .keys()
+        .map(|(name, ..)| name)
+        .collect::<BTreeSet<_>>()
+        .len();
     let edges = sums.into_iter().map(|((from, to), (ports, count))| Edge {
         from: from + first_pod_node,
         to: to + first_pod_node,
@@ -178,9 +182,8 @@ fn nodes(
 }
 
 fn isolation(picture: &Picture<'_>, unit: &Unit, direction: Direction) -> bool {
-    picture.subject_of[unit.kind].is_some_and(|subject| {
-        picture.subjects[subject].isolated[direction as usize]
-    })
+    picture.subject_of[unit.kind]
+        .is_some_and(|subject| picture.subjects[subject].isolated[direction as usize])
 }
 
 /// What everyone may exchange with a unit because a rule names no peers.
@@ -199,9 +202,15 @@ fn ruled(picture: &Picture<'_>, from: &Unit, to: &Unit, ports: &PortSet) -> Port
     }
     // What an end admits for everyone has a mark there. An edge is for what some rule says of this very peer.
     let mut told = PortSet::empty();
-    for (unit, peer, direction) in [(from, to, Direction::Egress), (to, from, Direction::Ingress)] {
+    for (unit, peer, direction) in [
+        (from, to, Direction::Egress),
+        (to, from, Direction::Ingress),
+    ] {
         for grant in picture.grants(unit.kind, direction) {
-            let is_peer = grant.peers.as_ref().is_some_and(|peers| peers.binary_search(&peer.kind).is_ok());
+            let is_peer = grant
+                .peers
+                .as_ref()
+                .is_some_and(|peers| peers.binary_search(&peer.kind).is_ok());
             if is_peer {
                 told = told.union(&grant.ports);
             }

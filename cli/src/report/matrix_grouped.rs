@@ -29,7 +29,10 @@ pub fn grouped(
 
 fn as_json(grouped: &Grouped, reachable: &Reachable<'_>, grouping: Grouping) -> Value {
     let groups = grouped.groups.iter().map(|group| {
-        let members = group.pods.iter().map(|&pod| reachable.pods[pod].id.to_string());
+        let members = group
+            .pods
+            .iter()
+            .map(|&pod| reachable.pods[pod].id.to_string());
         let [ingress, egress] = group.isolation.map(state);
         json!({
             "id": group.name,

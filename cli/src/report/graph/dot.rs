@@ -10,7 +10,10 @@ use policy_core::Isolation;
 pub(super) fn dot(drawing: &Drawing) -> String {
     let mut text = "digraph nopal {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\", fontsize=11];\n  edge [fontname=\"sans-serif\", fontsize=9, color=\"#5d6a63\"];\n".to_owned();
     let numbered: Vec<(usize, &Node)> = drawing.nodes.iter().enumerate().collect();
-    for (cluster, nodes) in numbered.chunk_by(|one, next| one.1.namespace == next.1.namespace).enumerate() {
+    for (cluster, nodes) in numbered
+        .chunk_by(|one, next| one.1.namespace == next.1.namespace)
+        .enumerate()
+    {
         let namespace = nodes[0].1.namespace.as_ref();
         let is_framed = namespace.is_some_and(|name| nodes.len() > 1 || *name != nodes[0].1.name);
         if let Some(name) = namespace.filter(|_| is_framed) {
@@ -26,17 +29,29 @@ pub(super) fn dot(drawing: &Drawing) -> String {
             let look = match (&node.namespace, node.isolation[0]) {
                 (None, _) => ", shape=ellipse, style=filled, fillcolor=\"#eef1ec\"",
                 (Some(_), Some(Isolation::None)) => ", color=\"#c2410c\"",
-                (Some(_), Some(Isolation::Audited)) => ", color=\"#8a5cc2\", style=\"rounded,filled,dashed\"",
+                (Some(_), Some(Isolation::Audited)) => {
+                    ", color=\"#8a5cc2\", style=\"rounded,filled,dashed\""
+                }
                 (Some(_), _) => ", color=\"#2f7d4f\"",
             };
-            let _ = writeln!(text, "    n{number} [label={}{look}];", quoted(&lines.join("\n")));
+            let _ = writeln!(
+                text,
+                "    n{number} [label={}{look}];",
+                quoted(&lines.join("\n"))
+            );
         }
         if is_framed {
             text.push_str("  }\n");
         }
     }
     for edge in &drawing.edges {
-        let _ = writeln!(text, "  n{} -> n{} [label={}];", edge.from, edge.to, quoted(&label(&edge.ports)));
+        let _ = writeln!(
+            text,
+            "  n{} -> n{} [label={}];",
+            edge.from,
+            edge.to,
+            quoted(&label(&edge.ports))
+        );
     }
     text.push_str("}\n");
     text

@@ -9,7 +9,10 @@ use crate::graph::{Drawing, Node};
 pub(super) fn mermaid(drawing: &Drawing) -> String {
     let mut text = "flowchart LR\n".to_owned();
     let numbered: Vec<(usize, &Node)> = drawing.nodes.iter().enumerate().collect();
-    for (group, nodes) in numbered.chunk_by(|one, next| one.1.namespace == next.1.namespace).enumerate() {
+    for (group, nodes) in numbered
+        .chunk_by(|one, next| one.1.namespace == next.1.namespace)
+        .enumerate()
+    {
         let namespace = nodes[0].1.namespace.as_ref();
         let is_framed = namespace.is_some_and(|name| nodes.len() > 1 || *name != nodes[0].1.name);
         if let Some(name) = namespace.filter(|_| is_framed) {
@@ -22,7 +25,11 @@ pub(super) fn mermaid(drawing: &Drawing) -> String {
             let _ = if node.namespace.is_none() {
                 writeln!(text, "    n{number}([\"{lines}\"]):::outside")
             } else {
-                writeln!(text, "    n{number}[\"{lines}\"]:::{}", openness(node.isolation[0]))
+                writeln!(
+                    text,
+                    "    n{number}[\"{lines}\"]:::{}",
+                    openness(node.isolation[0])
+                )
             };
         }
         if is_framed {
@@ -62,7 +69,13 @@ mod tests {
 
     #[test]
     fn no_name_ends_its_string_or_becomes_html() {
-        assert_eq!(escaped("a\"]<b>`#1\n"), "a#34;#93;#60;b#62;#96;#35;1\u{fffd}");
-        assert_eq!(escaped("Deployment/web 10.0.0.0/8"), "Deployment/web 10.0.0.0/8");
+        assert_eq!(
+            escaped("a\"]<b>`#1\n"),
+            "a#34;#93;#60;b#62;#96;#35;1\u{fffd}"
+        );
+        assert_eq!(
+            escaped("Deployment/web 10.0.0.0/8"),
+            "Deployment/web 10.0.0.0/8"
+        );
     }
 }

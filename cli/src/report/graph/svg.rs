@@ -7,7 +7,7 @@ use policy_core::PortSet;
 
 use super::super::xml::escape;
 use super::{cut, id, label, notes, openness};
-use crate::graph::layout::{COLUMN_GAP, Frame, layout};
+use crate::graph::layout::{COLUMN_GAP, Frame, Layout, layout};
 use crate::graph::{Drawing, Edge};
 
 const STYLE: &str = include_str!("../../../assets/graph.css");
@@ -30,7 +30,9 @@ struct Rows {
 impl Rows {
     fn height(&self) -> i32 {
         let rows = self.notes.len() + self.texts.len();
-        TITLE + ROW * i32::try_from(rows).unwrap_or(i32::MAX / ROW / 2) + if rows == 0 { 0 } else { 6 }
+        TITLE
+            + ROW * i32::try_from(rows).unwrap_or(i32::MAX / ROW / 2)
+            + if rows == 0 { 0 } else { 6 }
     }
 
     /// How far below the node's upper side the row of some ports is.
@@ -59,9 +61,14 @@ pub(super) fn svg(drawing: &Drawing) -> String {
             escape(&cut(name, 60))
         );
     }
+    let mut degrees = vec![0; drawing.nodes.len()];
+    for edge in &drawing.edges {
+        degrees[edge.from] += 1;
+        degrees[edge.to] += 1;
+    }
     for edge in drawing.edges.iter().filter(|edge| edge.from != edge.to) {
-        let (from, to) = (&layout.nodes[edge.from], &layout.nodes[edge.to]);
-        draw_edge(&mut text, drawing, edge, (from, to), rows[edge.to].inlet(&edge.ports));
+        let inlet = rows[edge.to].inlet(&edge.ports);
+        draw_edge(&mut text, drawing, edge, &layout, &degrees, inlet);
     }
     for (number, frame) in layout.nodes.iter().enumerate() {
         draw_node(&mut text, drawing, number, frame, &rows[number]);
@@ -89,30 +96,75 @@ fn rows(drawing: &Drawing) -> Vec<Rows> {
             // The most used ones have rows of their own.
             let mut sorted: Vec<(&PortSet, usize)> = brought.into_iter().collect();
             sorted.sort_by_key(|(ports, count)| (std::cmp::Reverse(*count), *ports));
-            let mut texts: Vec<String> = sorted.iter().take(MOST_INLETS).map(|(ports, _)| label(ports)).collect();
-            let inlets = sorted.iter().enumerate().map(|(row, (ports, _))| ((*ports).clone(), row.min(MOST_INLETS)));
+            let mut texts: Vec<String> = sorted
+                .iter()
+                .take(MOST_INLETS)
+                .map(|(ports, _)| label(ports))
+                .collect();
+            let inlets = sorted
+                .iter()
+                .enumerate()
+                .map(|(row, (ports, _))| ((*ports).clone(), row.min(MOST_INLETS)));
             let inlets = inlets.collect();
             if sorted.len() > MOST_INLETS {
                 texts.push(format!("{} more sets of ports", sorted.len() - MOST_INLETS));
             }
-            Rows { notes, inlets, texts }
+            Rows {
+                notes,
+                inlets,
+                texts,
+            }
         })
         .collect()
 }
 
-/// From side to side, whichever look at each other.
-fn draw_edge(text: &mut String, drawing: &Drawing, edge: &Edge, (from, to): (&Frame, &Frame), inlet: i32) {
+/// From side to side, whichever look at each other. What goes past other columns runs above the nodes of a lane: of the
+/// end that has more edges, so that they make one line up to where they part.
+fn draw_edge(
+    text: &mut String,
+    drawing: &Drawing,
+    edge: &Edge,
+    layout: &Layout,
+    degrees: &[usize],
+    inlet: i32,
+) {
+    let (from, to) = (&layout.nodes[edge.from], &layout.nodes[edge.to]);
     let (start_y, end_y) = (from.y + TITLE / 2, to.y + inlet);
-    let bend = COLUMN_GAP / 2 + (to.x - from.x).abs() / 8;
-    let (start, first, second, end) = if to.x > from.x {
-        let (start, end) = (from.x + from.width, to.x);
-        (start, start + bend, end - bend, end)
-    } else if to.x < from.x {
-        let (start, end) = (from.x, to.x + to.width);
-        (start, start - bend, end + bend, end)
+    let busy = if degrees[edge.from] > degrees[edge.to] {
+        edge.to
     } else {
-        let side = from.x + from.width;
-        (side, side + bend, side + bend, to.x + to.width)
+        edge.from
+    };
+    let right = from.x + from.width;
+    let (path, end) = if to.x == from.x {
+        let bend = right + COLUMN_GAP / 2;
+        (
+            format!("M{right} {start_y}C{bend} {start_y} {bend} {end_y} {right} {end_y}"),
+            right,
+        )
+    } else {
+        let (start, end, gap) = if to.x > from.x {
+            (right, to.x, COLUMN_GAP)
+        } else {
+            (from.x, to.x + to.width, -COLUMN_GAP)
+        };
+        let channel = layout.channels[busy].filter(|_| (end - start).abs() > COLUMN_GAP);
+        let path = if let Some(y) = channel {
+            let (leave, arrive) = (start + gap / 2, end - gap / 2);
+            format!(
+                "M{start} {start_y}C{leave} {start_y} {leave} {y} {} {y}H{}C{arrive} {y} {arrive} {end_y} {end} {end_y}",
+                start + gap,
+                end - gap
+            )
+        } else {
+            let bend = (end - start) / 2;
+            format!(
+                "M{start} {start_y}C{} {start_y} {} {end_y} {end} {end_y}",
+                start + bend,
+                end - bend
+            )
+        };
+        (path, end)
     };
     let weight = match edge.count {
         0..=1 => "",
@@ -127,15 +179,25 @@ fn draw_edge(text: &mut String, drawing: &Drawing, edge: &Edge, (from, to): (&Fr
     );
     let _ = writeln!(
         text,
-        "<g class=\"edge{weight}\"><title>{}</title><path d=\"M{start} {start_y}C{first} {start_y} {second} {end_y} {end} {end_y}\"/><circle cx=\"{end}\" cy=\"{end_y}\" r=\"3\"/></g>",
+        "<g class=\"edge{weight}\"><title>{}</title><path d=\"{path}\"/><circle cx=\"{end}\" cy=\"{end_y}\" r=\"3\"/></g>",
         escape(&title)
     );
 }
 
 fn draw_node(text: &mut String, drawing: &Drawing, number: usize, frame: &Frame, rows: &Rows) {
     let node = &drawing.nodes[number];
-    let look = if node.namespace.is_none() { "outside" } else { "pods" };
-    let title = format!("{}{}", id(node), rows.notes.iter().fold(String::new(), |all, note| format!("{all}\n{note}")));
+    let look = if node.namespace.is_none() {
+        "outside"
+    } else {
+        "pods"
+    };
+    let title = format!(
+        "{}{}",
+        id(node),
+        rows.notes
+            .iter()
+            .fold(String::new(), |all, note| format!("{all}\n{note}"))
+    );
     let _ = writeln!(
         text,
         "<g class=\"node {look}\"><title>{}</title><rect class=\"box\" {} rx=\"8\"/>",
@@ -159,13 +221,17 @@ fn draw_node(text: &mut String, drawing: &Drawing, number: usize, frame: &Frame,
         text,
         "<text class=\"name\" x=\"{x}\" y=\"{}\">{}</text>",
         frame.y + 18,
-        escape(&cut(&node.name, 25))
+        escape(&cut(&node.name, 23))
     );
     let notes = rows.notes.iter().map(|note| ("note", note));
     let lines = notes.chain(rows.texts.iter().map(|ports| ("inlet", ports)));
     let mut y = frame.y + TITLE + 12;
     for (look, line) in lines {
-        let _ = writeln!(text, "<text class=\"{look}\" x=\"{x}\" y=\"{y}\">{}</text>", escape(&cut(line, 30)));
+        let _ = writeln!(
+            text,
+            "<text class=\"{look}\" x=\"{x}\" y=\"{y}\">{}</text>",
+            escape(&cut(line, 30))
+        );
         y += ROW;
     }
     text.push_str("</g>\n");
@@ -180,7 +246,12 @@ fn rectangle(frame: &Frame) -> String {
 
 fn legend(text: &mut String, height: i32) {
     let y = height - 24;
-    let entries = [("closed", "limited"), ("open", "nothing limits it"), ("mixed", "some of it"), ("audit", "audited only")];
+    let entries = [
+        ("closed", "limited"),
+        ("open", "nothing limits it"),
+        ("mixed", "some of it"),
+        ("audit", "audited only"),
+    ];
     let mut x = 28;
     for (look, word) in entries {
         let _ = writeln!(
@@ -191,5 +262,8 @@ fn legend(text: &mut String, height: i32) {
         );
         x += 34 + 7 * i32::try_from(word.len()).unwrap_or_default();
     }
-    let _ = writeln!(text, "<text class=\"note\" x=\"{x}\" y=\"{y}\">left side: what comes in · right side: what goes out</text>");
+    let _ = writeln!(
+        text,
+        "<text class=\"note\" x=\"{x}\" y=\"{y}\">left side: what comes in · right side: what goes out</text>"
+    );
 }

@@ -61,7 +61,13 @@ pub(super) fn data(picture: &Picture<'_>, inventory: &Inventory<'_>, graph: &Rul
         .map(|unit| {
             let namespace = namespaces.of(&unit.namespace);
             let is_possible = u8::from(picture.is_possible(unit));
-            json!([namespace, unit.name, unit.kind, unit.pods.len(), is_possible])
+            json!([
+                namespace,
+                unit.name,
+                unit.kind,
+                unit.pods.len(),
+                is_possible
+            ])
         })
         .collect();
     let kinds: Vec<Value> = (0..picture.reachable.members.len())
@@ -109,7 +115,8 @@ fn kind_json(
     lists: &mut Lists,
 ) -> Value {
     let pod = picture.pod_of(kind);
-    let is_contested = !pod.addresses.is_empty() && pod.is_selectable() && graph.addresses(pod).is_empty();
+    let is_contested =
+        !pod.addresses.is_empty() && pod.is_selectable() && graph.addresses(pod).is_empty();
     let sides = Direction::ALL.map(|direction| {
         let isolation = match graph.isolation(pod, direction) {
             Isolation::None => 0,
@@ -122,24 +129,40 @@ fn kind_json(
         let outside: Vec<[usize; 2]> = outside
             .iter()
             .map(|(addresses, ports)| {
-                [lists.addresses.of(shown(addresses)), lists.ports.of(ports.to_string())]
+                [
+                    lists.addresses.of(shown(addresses)),
+                    lists.ports.of(ports.to_string()),
+                ]
             })
             .collect();
         json!([isolation, isolating, outside])
     });
-    json!([sides[0], sides[1], picture.subject_of[kind], u8::from(is_contested)])
+    json!([
+        sides[0],
+        sides[1],
+        picture.subject_of[kind],
+        u8::from(is_contested)
+    ])
 }
 
 /// Ports, peers (`-1` for everyone), blocks (`-1` for none), and pairs of policy and rule.
 fn grant_json(grant: &Grant<'_>, policies: &Numbers<PolicyId>, lists: &mut Lists) -> Value {
-    let peers = grant.peers.as_ref().map(|peers| lists.peers.of(ranges(peers)));
+    let peers = grant
+        .peers
+        .as_ref()
+        .map(|peers| lists.peers.of(ranges(peers)));
     let blocks = (!grant.blocks.is_empty()).then(|| lists.addresses.of(shown(&grant.blocks)));
     let rules = grant.rules.iter();
     let rules: Vec<usize> = rules
         .flat_map(|(policy, rule)| [policies.numbers[*policy], *rule as usize])
         .collect();
     let number = |number: Option<usize>| number.map_or(json!(-1), |number| json!(number));
-    json!([lists.ports.of(grant.ports.to_string()), number(peers), number(blocks), rules])
+    json!([
+        lists.ports.of(grant.ports.to_string()),
+        number(peers),
+        number(blocks),
+        rules
+    ])
 }
 
 /// The name, where it is written, whether it is only audited, and the lines of its rules in each direction.
@@ -153,8 +176,16 @@ fn policy_json(id: &PolicyId, inventory: &Inventory<'_>) -> Value {
     });
     let place = inventory.policy_place(id);
     let file = place.as_ref().map_or("", |place| place.source.name());
-    let line = place.as_ref().map_or(0, |place: &Place| place.position().line);
-    json!([id.to_string(), file, line, u8::from(policy.mode == Mode::Audit), lines])
+    let line = place
+        .as_ref()
+        .map_or(0, |place: &Place| place.position().line);
+    json!([
+        id.to_string(),
+        file,
+        line,
+        u8::from(policy.mode == Mode::Audit),
+        lines
+    ])
 }
 
 fn shown(addresses: &IpSet) -> String {
@@ -169,7 +200,8 @@ fn ranges(numbers: &[usize]) -> Vec<usize> {
 
 /// A row of the matrix as first, length and ports of each range with the same ports.
 fn runs(picture: &Picture<'_>, row: &[(usize, PortsId)], lists: &mut Lists) -> Vec<usize> {
-    let same = |one: &(usize, PortsId), next: &(usize, PortsId)| one.0 + 1 == next.0 && one.1 == next.1;
+    let same =
+        |one: &(usize, PortsId), next: &(usize, PortsId)| one.0 + 1 == next.0 && one.1 == next.1;
     let mut found = Vec::new();
     for run in row.chunk_by(same) {
         let ports = picture.reachable.table.ports(run[0].1).to_string();

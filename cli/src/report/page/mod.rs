@@ -16,7 +16,7 @@ const PAGE: &str = include_str!("../../../assets/matrix.html");
 
 /// The only script that browsers run in the page: what `openssl dgst -sha256 -binary cli/assets/matrix.js | base64`
 /// says. Nothing that stands in a name can become another one.
-const SCRIPT_HASH: &str = "sha256-viWevIo5k/87ikaV8MCG8qto2IZvdZvN+n4H4wyk13w=";
+const SCRIPT_HASH: &str = "sha256-s++yj9rL+2/y05H7UneCdzRrztYU3+J2m//JICJCJBs=";
 
 /// The page about a picture.
 #[must_use]
@@ -26,7 +26,16 @@ pub fn page(picture: &Picture<'_>, inventory: &Inventory<'_>, graph: &RuleGraph)
     let [before_data, rest] = parts(rest, "@DATA@");
     let [before_script, tail] = parts(rest, "@SCRIPT@");
     let head = head.replace("@HASH@", SCRIPT_HASH);
-    [head.as_str(), STYLE, before_data, &data, before_script, SCRIPT, tail].concat()
+    [
+        head.as_str(),
+        STYLE,
+        before_data,
+        &data,
+        before_script,
+        SCRIPT,
+        tail,
+    ]
+    .concat()
 }
 
 fn parts<'t>(text: &'t str, mark: &str) -> [&'t str; 2] {
