@@ -64,7 +64,7 @@
     state.search = written.get("search") || "";
     const open = written.get("open");
     state.open = open === null ? initiallyOpen() : open === "*" ? new Set(namespaces.map((each) => each.index))
-      : new Set(open.split(",").map((name) => data.namespaces.indexOf(decodeURIComponent(name))).filter((at) => at >= 0));
+      : new Set(open.split(",").map((name) => data.namespaces.indexOf(name)).filter((at) => at >= 0));
     const [from, to] = (written.get("cell") || "").split(">");
     state.cell = from && to ? [end(from), end(to)] : null;
     if (state.cell && !(state.cell[0] && state.cell[1])) state.cell = null;
@@ -78,8 +78,8 @@
     const written = new URLSearchParams();
     if (state.search) written.set("search", state.search);
     if (state.openChanged) {
-      const all = state.open.size === namespaces.length;
-      written.set("open", all ? "*" : [...state.open].map((at) => encodeURIComponent(data.namespaces[at])).join(","));
+      const own = namespaces.filter((each) => !each.elsewhere), opened = own.filter((each) => state.open.has(each.index));
+      written.set("open", opened.length === own.length ? "*" : opened.map((each) => each.name).join(","));
     }
     if (state.cell) written.set("cell", state.cell.map((each) => each.id).join(">"));
     if (state.unit) written.set("unit", state.unit.id);

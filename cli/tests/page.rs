@@ -364,7 +364,7 @@ fn keys_move_through_the_cells_and_open_what_is_there() {
         document.title = [first, panel, closed, here(), document.querySelector('#panel h2').textContent, location.hash].join(' | ');";
     assert_eq!(
         driven("", "--window-size=1400,1000", script),
-        "Unknown pods to dns: everything | [other]/[other] → ops/dns | 1 |  | Exposure | #open=payment%2Cshop%2C%255Bother%255D"
+        "Unknown pods to dns: everything | [other]/[other] → ops/dns | 1 |  | Exposure | #open=payment%2Cshop"
     );
 }
 
