@@ -105,7 +105,7 @@ fn ranks(drawing: &Drawing) -> Vec<usize> {
 /// A long chain would make the picture a strip, so neighbouring ranks share a column.
 fn narrowed(ranks: Vec<usize>) -> Vec<usize> {
     let all = ranks.iter().max().map_or(0, |rank| rank + 1);
-    let root = (1..).find(|side| side * side >= ranks.len()).unwrap_or(1);
+    let root = ranks.len().isqrt() + 1;
     let most = root.clamp(FEWEST_COLUMNS, MOST_COLUMNS);
     if all <= most {
         return ranks;
@@ -202,11 +202,8 @@ fn lane_order(drawing: &Drawing, lane_of: &[usize], count: usize) -> Vec<usize> 
         let mut sorted: Vec<usize> = (0..count).collect();
         sorted.sort_by_key(|&lane| {
             let (sum, neighbours) = sums[lane];
-            let middle = if neighbours == 0 {
-                1000 * order[lane]
-            } else {
-                1000 * sum / neighbours
-            };
+            let middle = (1000 * sum).checked_div(neighbours);
+            let middle = middle.unwrap_or(1000 * order[lane]);
             (middle, order[lane])
         });
         for (place, &lane) in sorted.iter().enumerate() {
@@ -252,7 +249,7 @@ fn place(
     let ranks = stacks.keys().map(|(_, rank)| rank + 1).max().unwrap_or(0);
     let highest = stacks.values().map(Vec::len).max().unwrap_or(0);
     // About as wide as high: very many nodes make higher columns.
-    let most = HIGHEST_STACK.max((1..).find(|side| side * side * 3 >= highest).unwrap_or(1) * 2);
+    let most = HIGHEST_STACK.max((highest / 3).isqrt() * 2 + 2);
     let mut columns = vec![0; ranks];
     for ((_, rank), stack) in stacks {
         columns[*rank] = columns[*rank].max(stack.len().div_ceil(most));
@@ -276,7 +273,7 @@ fn place(
             } else {
                 LANE_PADDING
             };
-        let channel = (names.len() > 1).then_some(start - 6);
+        let channel = (names.len() > 1).then_some(start - 4);
         let mut bottom = start;
         for ((_, rank), stack) in stacks.range((lane, 0)..(lane + 1, 0)) {
             let share = stack

@@ -139,7 +139,7 @@ fn grid(grouped: &Grouped) -> String {
         let mut row = vec!["-".to_owned(); grouped.groups.len() + 1];
         row[0] = format!("[{}] {}", number + 1, named(group));
         if group.pods.len() == 1 {
-            row[number + 1] = "=".to_owned();
+            "=".clone_into(&mut row[number + 1]);
         }
         rows.push(row);
     }

@@ -17,6 +17,10 @@ const ROW: i32 = 16;
 /// More rows than these become one that says how many there are.
 const MOST_INLETS: usize = 5;
 const FOOTER: i32 = 30;
+/// What edges within the last column need beside it.
+const BULGE: i32 = 14;
+/// How far above the usual channel those edges run that part from one source, so that they are told from others.
+const PARTING: i32 = 5;
 
 /// The rows of a node: what is said of it, then the port sets that edges bring.
 struct Rows {
@@ -47,7 +51,7 @@ pub(super) fn svg(drawing: &Drawing) -> String {
     let rows = rows(drawing);
     let heights: Vec<i32> = rows.iter().map(Rows::height).collect();
     let layout = layout(drawing, &heights);
-    let (width, height) = (layout.size.0.max(560), layout.size.1 + FOOTER);
+    let (width, height) = (layout.size.0.max(560) + BULGE, layout.size.1 + FOOTER);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"rule graph\">\n<style>\n{STYLE}</style>\n<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n"
     );
@@ -91,8 +95,8 @@ fn rows(drawing: &Drawing) -> Vec<Rows> {
     let nodes = drawing.nodes.iter().zip(brought).zip(among);
     nodes
         .map(|((node, brought), among)| {
-            let mut notes = notes(node);
-            notes.extend(among.map(|ports| format!("among themselves: {}", label(ports))));
+            let mut said = notes(node);
+            said.extend(among.map(|ports| format!("among themselves: {}", label(ports))));
             // The most used ones have rows of their own.
             let mut sorted: Vec<(&PortSet, usize)> = brought.into_iter().collect();
             sorted.sort_by_key(|(ports, count)| (std::cmp::Reverse(*count), *ports));
@@ -110,7 +114,7 @@ fn rows(drawing: &Drawing) -> Vec<Rows> {
                 texts.push(format!("{} more sets of ports", sorted.len() - MOST_INLETS));
             }
             Rows {
-                notes,
+                notes: said,
                 inlets,
                 texts,
             }
@@ -130,10 +134,11 @@ fn draw_edge(
 ) {
     let (from, to) = (&layout.nodes[edge.from], &layout.nodes[edge.to]);
     let (start_y, end_y) = (from.y + TITLE / 2, to.y + inlet);
-    let busy = if degrees[edge.from] > degrees[edge.to] {
-        edge.to
+    let parts = degrees[edge.from] > degrees[edge.to];
+    let channel = if parts {
+        layout.channels[edge.to].map(|y| y - PARTING)
     } else {
-        edge.from
+        layout.channels[edge.from]
     };
     let right = from.x + from.width;
     let (path, end) = if to.x == from.x {
@@ -148,7 +153,7 @@ fn draw_edge(
         } else {
             (from.x, to.x + to.width, -COLUMN_GAP)
         };
-        let channel = layout.channels[busy].filter(|_| (end - start).abs() > COLUMN_GAP);
+        let channel = channel.filter(|_| (end - start).abs() > COLUMN_GAP);
         let path = if let Some(y) = channel {
             let (leave, arrive) = (start + gap / 2, end - gap / 2);
             format!(
@@ -230,7 +235,7 @@ fn draw_node(text: &mut String, drawing: &Drawing, number: usize, frame: &Frame,
         let _ = writeln!(
             text,
             "<text class=\"{look}\" x=\"{x}\" y=\"{y}\">{}</text>",
-            escape(&cut(line, 30))
+            escape(&cut(line, 28))
         );
         y += ROW;
     }
