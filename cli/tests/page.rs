@@ -239,6 +239,37 @@ fn a_cell_is_explained_with_the_rules_and_their_lines() {
 }
 
 #[test]
+fn what_is_only_audited_has_a_look_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in.yaml");
+    let policy = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, annotations: {nopal.dev/mode: audit}}\nspec: {podSelector: {matchLabels: {app: b}}}\n";
+    let pod = |name: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\n"
+        )
+    };
+    fs::write(&file, pod("a") + &pod("b") + policy).unwrap();
+    let page = nopal(&["matrix", file.to_str().unwrap(), "--format", "html"]);
+    let document = Opened::page(&page).document("cell=default/a>default/b");
+    assert!(document.contains("<span class=\"verdict audit\">everything passes</span>"));
+    assert!(document.contains("No rule admits it; it is only audited."));
+    let audited = document
+        .split("<div class=\"cell ")
+        .filter(|cell| cell.starts_with("all wide audited"));
+    let titles: Vec<&str> = audited
+        .filter_map(|cell| cell.split("title=\"").nth(1)?.split('"').next())
+        .collect();
+    assert_eq!(
+        titles,
+        [
+            "Other addresses to b: everything",
+            "Unknown pods to b: everything",
+            "a to b: everything"
+        ]
+    );
+}
+
+#[test]
 fn namespaces_collapse_and_a_search_opens_them() {
     let page = Opened::page(&nopal(&["matrix", SHOP, "--format", "html"]));
     let units = |document: &str| document.matches("<div class=\"head unit").count();

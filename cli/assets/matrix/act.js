@@ -134,7 +134,7 @@ addEventListener("resize", later(refresh));
 addEventListener("hashchange", () => { readAddress(); refresh(); });
 
 function legend() {
-  const entries = [["denied", "nothing passes"], ["ports", "some ports"], ["all", "everything"], ["ports audited", "audited only"]];
+  const entries = [["denied", "nothing passes"], ["ports", "some ports"], ["all", "everything"], ["ports audited", "an end is audited"]];
   find("legend").append(...entries.map(([style, text]) => make("li", "", make("i", style), text)),
     make("li", "", make("b", "dot"), "ingress limited"), make("li", "", make("b", "dot open"), "ingress open"));
 }

@@ -26,7 +26,7 @@ function explainCell(from, to) {
     make("h2", "", link(from.id, () => showUnit(from)), " → ", link(to.id, () => showUnit(to))),
     make("span", "verdict" + style, verdict),
   ];
-  if (audited) parts.push(make("p", "", "Passes whatever the rules say: policies that would limit it are in audit mode."));
+  if (audited) parts.push(make("p", "", "An end is only audited: its policies are in audit mode and limit nothing yet."));
   const sides = [side(from, to, EGRESS), side(to, from, INGRESS)];
   if (number === NONE) {
     const closed = [sides[0].admits ? null : `${from.id} may not open it`, sides[1].admits ? null : `${to.id} does not accept it`];
