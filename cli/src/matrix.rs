@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use policy_core::{Cluster, Direction, FlowPort, IpSet, Isolation, Pod, PodId, PortSet, RuleGraph};
 
+use crate::inventory::Standing;
+use crate::reachable::Reachable;
+
 /// All allowed connections of a cluster.
 #[derive(Debug)]
 pub struct Matrix {
@@ -49,40 +52,33 @@ pub enum Side {
     External(IpSet),
 }
 
-/// Evaluates every pair. `only` narrows to one port. Pods that have finished are nowhere and left out.
+/// Takes every pair. `only` narrows to one port. Pods that have finished are nowhere and left out.
 pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> Matrix {
-    let only = only.map(|port| match port {
-        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
-        FlowPort::Other => Protocols::without_ports(),
-    });
-    let narrow = |allowed: PortSet| match &only {
-        Some(only) => allowed.intersection(only),
-        None => allowed,
-    };
-    let pods: Vec<&Pod> = cluster
-        .pods()
-        .values()
-        .map(AsRef::as_ref)
-        .filter(|pod: &&Pod| !pod.finished)
-        .collect();
+    let only = only.map(as_ports);
+    let pods = cluster.pods().values().filter(|pod| !pod.finished);
+    let pods: Vec<_> = pods.map(|pod| (pod.id.clone(), Standing::Known)).collect();
+    let reachable = Reachable::new(cluster, graph, &pods, only.as_ref());
     let contested: BTreeSet<IpAddr> = graph.contested().map(|(address, _)| address).collect();
     let mut connections = Vec::new();
-    for from in &pods {
-        for to in pods.iter().filter(|to| to.id != from.id) {
-            let allowed = narrow(between(graph, from, to));
-            if !allowed.is_empty() {
-                connections.push(Connection {
-                    from: Side::Endpoint(from.id.clone()),
-                    to: Side::Endpoint(to.id.clone()),
-                    allowed,
-                });
-            }
-        }
+    for (from, pod) in reachable.pods.iter().enumerate() {
+        let row = &reachable.rows[reachable.kind_of[from]];
+        let cells = row.iter().flat_map(|&(kind, ports)| {
+            let members = reachable.members[kind].iter();
+            members.map(move |&to| (to, ports))
+        });
+        let mut cells: Vec<_> = cells.filter(|&(to, _)| to != from).collect();
+        cells.sort_unstable();
+        connections.extend(cells.into_iter().map(|(to, ports)| Connection {
+            from: Side::Endpoint(pod.id.clone()),
+            to: Side::Endpoint(reachable.pods[to].id.clone()),
+            allowed: reachable.table.ports(ports).clone(),
+        }));
     }
-    for pod in &pods {
-        for direction in Direction::ALL {
-            for (addresses, allowed) in graph.outside(pod, direction) {
-                let external = Side::External(addresses.intersection(&families(graph, pod)));
+    for (number, pod) in reachable.pods.iter().enumerate() {
+        let outside = &reachable.outside[reachable.kind_of[number]];
+        for (direction, pieces) in Direction::ALL.into_iter().zip(outside) {
+            for (addresses, allowed) in pieces {
+                let external = Side::External(addresses.clone());
                 let endpoint = Side::Endpoint(pod.id.clone());
                 let (from, to) = match direction {
                     Direction::Ingress => (external, endpoint),
@@ -91,14 +87,14 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
                 connections.push(Connection {
                     from,
                     to,
-                    allowed: narrow(allowed),
+                    allowed: allowed.clone(),
                 });
             }
         }
     }
-    connections.retain(|connection| !connection.allowed.is_empty() && !connection.is_nowhere());
-    let endpoints = pods
-        .into_iter()
+    let endpoints = reachable
+        .pods
+        .iter()
         .map(|pod| Endpoint::new(pod, graph, &contested))
         .collect();
     Matrix {
@@ -107,13 +103,14 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
     }
 }
 
-struct Protocols;
-
-impl Protocols {
-    /// Every protocol that has no ports.
-    fn without_ports() -> PortSet {
-        let with_ports = policy_core::Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
-        PortSet::all().difference(&with_ports.into_iter().collect())
+/// One port as a set; `icmp` stands for every protocol that has no ports.
+pub fn as_ports(port: FlowPort) -> PortSet {
+    match port {
+        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
+        FlowPort::Other => {
+            let with_ports = policy_core::Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
+            PortSet::all().difference(&with_ports.into_iter().collect())
+        }
     }
 }
 
@@ -141,30 +138,6 @@ impl Endpoint {
             egress: isolation(Direction::Egress),
         }
     }
-}
-
-impl Connection {
-    fn is_nowhere(&self) -> bool {
-        [&self.from, &self.to].into_iter().any(|side| match side {
-            Side::External(addresses) => addresses.is_empty(),
-            Side::Endpoint(_) => false,
-        })
-    }
-}
-
-/// What may flow between two pods in any address family that both have.
-fn between(graph: &RuleGraph, from: &Pod, to: &Pod) -> PortSet {
-    let mut allowed = PortSet::empty();
-    for source in &from.addresses {
-        for target in to
-            .addresses
-            .iter()
-            .filter(|target| target.is_ipv4() == source.is_ipv4())
-        {
-            allowed = allowed.union(&graph.allowed(*source, *target));
-        }
-    }
-    allowed
 }
 
 /// All addresses of the families that a pod has an address of its own in.

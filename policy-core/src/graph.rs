@@ -347,6 +347,15 @@ impl<'g> Permission<'g> {
         &self.edge.ports
     }
 
+    /// The rules that it comes from, each with its position in its policy's list. In a graph that is not minimized each
+    /// of them admits all of it.
+    pub fn rules(&self) -> BTreeSet<(&'g PolicyId, u32)> {
+        let policies = &self.world.policies;
+        self.sources()
+            .map(|source| (&policies[source.policy as usize].id, source.rule))
+            .collect()
+    }
+
     /// The distinct rules that it comes from: policy, direction and position of the rule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &'g Source> {
         let world = self.world;

@@ -205,8 +205,12 @@ impl Reach {
                 if one.is_v4 != other.is_v4 {
                     continue;
                 }
-                let opens = self.row(one, Direction::Egress, target);
+                // Most pairs of a large cluster end here, and the next source stands beside this one in memory.
                 let receives = self.row(other, Direction::Ingress, source);
+                if receives == PortTable::NONE {
+                    continue;
+                }
+                let opens = self.row(one, Direction::Egress, target);
                 let both = table.intersection(opens, receives);
                 all = table.union(all, both);
             }

@@ -3,6 +3,7 @@
 mod lint;
 mod model;
 mod node;
+mod pictures;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::report::Color;
 pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
 pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
 pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
+pub use pictures::Graph;
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -42,6 +44,11 @@ pub enum Command {
     Explain(Explain),
     /// Show who reaches whom on what.
     Matrix(Matrix),
+    /// Draw what rules let flow between workloads.
+    ///
+    /// An edge is what passes because a rule names its other end. What a rule admits from or to everyone is a mark of its
+    /// node; where no policy limits either end there is no rule to draw, and the node's side shows it.
+    Graph(Graph),
     /// Check connections against what `ConnectivityTest` files expect.
     Test(Test),
     /// Show which connections are gained and lost between two inputs.

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use policy_core::FlowPort;
 
 use super::{Format, InputArguments};
+use crate::grouped::Grouping;
 use crate::port;
 use crate::report::{diff, matrix, tests};
 
@@ -40,6 +41,9 @@ pub struct Matrix {
     /// Only this port: 80/TCP, 53/UDP, or icmp for protocols without ports.
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     pub port: Option<FlowPort>,
+    /// Which pods to show as one. Without it each pod stands alone; a table of more than 60 pods shows namespaces.
+    #[arg(long, value_enum, value_name = "BY")]
+    pub group: Option<Grouping>,
     /// How to print the matrix.
     #[arg(long, value_enum, default_value_t)]
     pub format: matrix::Format,

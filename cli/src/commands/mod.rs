@@ -6,6 +6,7 @@ mod demo;
 mod diff;
 mod explain;
 mod flush;
+mod graph;
 mod kernel;
 mod lint;
 mod load;
@@ -54,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Rules(options) => rule::run_all(options),
         Command::Explain(options) => explain::run(arguments, options),
         Command::Matrix(options) => matrix::run(arguments, options),
+        Command::Graph(options) => graph::run(arguments, options),
         Command::Test(options) => test::run(arguments, options),
         Command::Diff(options) => diff::run(arguments, options),
         Command::Snapshot(options) => snapshot::run(arguments, options),

@@ -19,12 +19,14 @@ pub enum Format {
     Json,
     /// One line for each pair, protocol and list of ports.
     Csv,
+    /// A page to look at, search and click in, without anything from the network.
+    Html,
 }
 
-/// The matrix in the format asked for.
+/// The matrix in the format asked for; a page is [`super::page`]'s.
 pub fn matrix(matrix: &Matrix, format: Format) -> String {
     match format {
-        Format::Table => table(matrix),
+        Format::Table | Format::Html => table(matrix),
         Format::Json => super::json(&as_json(matrix)),
         Format::Csv => csv(matrix),
     }
@@ -77,7 +79,11 @@ pub(super) fn ports_json(ports: &PortSet) -> Value {
         .collect()
 }
 
-fn by_protocol(ports: &PortSet) -> Vec<(String, String)> {
+/// For each protocol its ports; `all` for everything.
+pub(super) fn by_protocol(ports: &PortSet) -> Vec<(String, String)> {
+    if ports.is_all() {
+        return vec![("all".to_owned(), "all".to_owned())];
+    }
     let with_ports = Protocol::ALL
         .into_iter()
         .filter(|protocol| !ports.ports(*protocol).is_empty());
@@ -96,13 +102,11 @@ fn csv(matrix: &Matrix) -> String {
         let cidrs = cidrs(&connection.from)
             .or_else(|| cidrs(&connection.to))
             .unwrap_or_default();
-        let lists = if connection.allowed.is_all() {
-            vec![("all".to_owned(), "all".to_owned())]
-        } else {
-            by_protocol(&connection.allowed)
-        };
-        for (protocol, ports) in lists {
-            let (from, to) = (name(&connection.from), name(&connection.to));
+        let (from, to) = (
+            csv_field(&name(&connection.from)),
+            csv_field(&name(&connection.to)),
+        );
+        for (protocol, ports) in by_protocol(&connection.allowed) {
             let _ = writeln!(
                 text,
                 "{from},{to},{},{protocol},\"{ports}\"",
@@ -111,6 +115,15 @@ fn csv(matrix: &Matrix) -> String {
         }
     }
     text
+}
+
+/// A name as a field: in quotes where it would not be one field without.
+pub(super) fn csv_field(name: &str) -> String {
+    if name.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Rows open connections, columns receive them. Columns are numbered, since names are long.
@@ -180,7 +193,8 @@ fn audited(endpoints: &[Endpoint]) -> String {
     text
 }
 
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Columns that begin below each other.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
