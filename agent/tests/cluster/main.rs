@@ -2,11 +2,20 @@
 //!
 //! `make test-cluster` runs these, and builds the API server where it is missing. They need root.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a seed and what was measured are shown with `--nocapture`"
+)]
 
 mod agents;
+mod api;
 mod cluster;
+mod faults;
 mod flows;
+mod kills;
 mod objects;
+mod prober;
+mod seed;
 
 use cluster::Cluster;
 use nopal_harness::Signal;
