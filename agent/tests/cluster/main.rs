@@ -9,6 +9,7 @@
 
 mod agents;
 mod api;
+mod burst;
 mod cluster;
 mod faults;
 mod flows;
