@@ -10,6 +10,7 @@
 mod agents;
 mod api;
 mod burst;
+mod churn;
 mod cluster;
 mod faults;
 mod flows;
@@ -17,6 +18,7 @@ mod kills;
 mod objects;
 mod prober;
 mod seed;
+mod soak;
 
 use cluster::Cluster;
 use nopal_harness::Signal;
