@@ -14,6 +14,7 @@ mod churn;
 mod cluster;
 mod faults;
 mod flows;
+mod hands;
 mod kills;
 mod objects;
 mod prober;
