@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels test-cluster check doc bench bench-dataplane fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster soak check doc bench bench-dataplane fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,11 @@ test-cluster: ## test the agent against a real API server, which is built the fi
 	@.ci/setup cluster
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy
 	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
+
+soak: ## churn a cluster for ten minutes, judged by packets (NOPAL_SOAK_SECONDS and NOPAL_SEED choose; needs what test-cluster does)
+	@.ci/setup cluster
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	NOPAL_SOAK_SECONDS=$${NOPAL_SOAK_SECONDS:-600} $(CARGO) test -p nopal-agent --test cluster -- --ignored --nocapture soak::
 
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check

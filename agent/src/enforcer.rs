@@ -138,22 +138,23 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         self.dataplane.due()
     }
 
-    /// Writes what is in force to disk, if there is a place for it.
-    pub fn save(&mut self) {
+    /// Writes what is in force to disk, if there is a place for it; false when that should be tried again.
+    pub fn save(&mut self) -> bool {
         let Some(store) = self.store.as_ref().filter(|_| !self.is_behind) else {
-            return;
+            return true;
         };
         let saved = match self.dataplane.saved() {
             Ok(saved) => saved,
             Err(error) => {
                 tracing::warn!(%error, "the rules cannot be saved for the next boot");
-                return;
+                return true;
             }
         };
         let written: Result<(), StateError> = store.write(&saved);
-        if let Err(error) = written {
-            tracing::warn!(%error, "the rules are not saved for the next boot");
+        if let Err(error) = &written {
+            tracing::warn!(%error, "the rules are not saved for the next boot; it is tried again");
         }
+        written.is_ok()
     }
 
     fn take(&mut self, batches: Vec<Batch>) -> Changes {

@@ -13,6 +13,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
@@ -23,6 +26,12 @@ use crate::nft::Nft;
 
 /// Between finding the name taken and asking by whom, the holder may end.
 const TRIES: usize = 5;
+
+/// A process that was killed while it started another one leaves the name to that one until it has become its program,
+/// which has none of our files open. How long that is waited for, and how often it is looked meanwhile: seldom, because
+/// nobody takes our question off the queue of a holder that has ended.
+const PASSING: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The right to change a table, until it is dropped.
 #[derive(Debug)]
@@ -66,7 +75,8 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock of this table in the network namespace of `kernel`. It does not wait.
+    /// Takes the lock of this table in the network namespace of `kernel`. It does not wait for another instance, but for
+    /// what is left of one that has ended, at most two seconds.
     ///
     /// # Errors
     /// [`LockError::Held`] while another instance has it; [`LockError::System`] when there is no such
@@ -98,6 +108,12 @@ impl Holder {
     fn may_be_nopal(&self) -> bool {
         self.user == 0 || self.user == geteuid().as_raw()
     }
+
+    /// Whether there is no such process any more, as far as it can be seen from here.
+    fn has_ended(&self) -> bool {
+        self.pid
+            .is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    }
 }
 
 impl fmt::Display for Holder {
@@ -117,15 +133,23 @@ impl fmt::Display for Holder {
 /// The bound socket, or who has it.
 fn take(address: &str) -> io::Result<Result<UnixListener, Holder>> {
     let address = SocketAddr::from_abstract_name(address)?;
-    for _ in 0..TRIES {
+    let begun = Instant::now();
+    let mut refused = 0;
+    while refused < TRIES {
         match UnixListener::bind_addr(&address) {
             Ok(socket) => return Ok(Ok(socket)),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {}
             Err(error) => return Err(error),
         }
         match UnixStream::connect_addr(&address) {
-            Ok(stream) => return Ok(Err(holder(&stream)?)),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+            Ok(stream) => {
+                let holder = holder(&stream)?;
+                if !holder.has_ended() || begun.elapsed() >= PASSING {
+                    return Ok(Err(holder));
+                }
+                sleep(PAUSE);
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => refused += 1,
             Err(error) => return Err(error),
         }
     }

@@ -54,9 +54,15 @@ fn a_namespace_that_is_not_there_is_no_lock() {
 
 /// A process that binds the name of our lock, and says when it has.
 fn bind(netns: &Netns, user: &str) -> Child {
+    bind_and(netns, user, "sleep 60")
+}
+
+/// The same, and what it does then.
+fn bind_and(netns: &Netns, user: &str, then: &str) -> Child {
     let script = "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die; \
                   bind(S, pack_sockaddr_un(\"\\0nopal/inet/nopal\")) or die; listen(S, 5) or die; \
-                  $| = 1; print 1; sleep 60";
+                  $| = 1; print 1; ";
+    let script = format!("{script}{then}");
     let path = format!("--net={}", netns.path().display());
     let mut child = Command::new("nsenter")
         .args([
@@ -68,12 +74,21 @@ fn bind(netns: &Netns, user: &str) -> Child {
             user,
             "--clear-groups",
         ])
-        .args(["perl", "-e", script])
+        .args(["perl", "-e", &script])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     child
+}
+
+#[test]
+fn what_is_left_of_a_process_that_was_killed_is_waited_for() {
+    let netns = Netns::new();
+    // Its child has the socket for a moment longer.
+    let mut killed = bind_and(&netns, "0", "sleep 1 unless fork");
+    killed.wait().unwrap();
+    Lock::take(&nft(&netns), &table()).unwrap();
 }
 
 #[test]

@@ -79,6 +79,11 @@ impl ControlPlane {
         self.apiserver.wait().map(|_| ())
     }
 
+    /// Sends a signal to the API server: SIGSTOP makes it stall with all its connections open, SIGCONT lets it go on.
+    pub fn signal_apiserver(&self, signal: crate::Signal) -> Result<(), HarnessError> {
+        self.apiserver.signal(signal)
+    }
+
     /// Starts an API server in place of one that was killed, and waits until it is ready. What it remembers of changes
     /// begins now: who watched from an earlier version is told 410 Gone if anything changed in between.
     pub fn start_apiserver(&mut self) -> Result<(), HarnessError> {
@@ -123,16 +128,34 @@ impl ControlPlane {
     /// Stores an object below `/registry/` as it stands, past everything that the API server checks: as older versions
     /// of it have left objects behind that it would refuse today.
     pub fn store_unchecked(&self, path: &str, object: &Value) -> Result<(), HarnessError> {
-        let body = json!({
-            "key": STANDARD.encode(format!("/registry/{path}")),
-            "value": STANDARD.encode(object.to_string()),
-        })
-        .to_string();
+        self.ask_etcd(
+            "kv/put",
+            &json!({
+                "key": STANDARD.encode(format!("/registry/{path}")),
+                "value": STANDARD.encode(object.to_string()),
+            }),
+        )
+        .map(|_| ())
+    }
+
+    /// Makes etcd forget all revisions before the present one, as it does in time: whoever asks for what came after an
+    /// earlier one is told that it is gone.
+    pub fn compact_etcd(&self) -> Result<(), HarnessError> {
+        let nothing = json!({"key": STANDARD.encode("nothing")});
+        let answer = self.ask_etcd("kv/range", &nothing)?;
+        let revision = answer["header"]["revision"].clone();
+        let order = json!({"revision": revision, "physical": true});
+        self.ask_etcd("kv/compaction", &order).map(|_| ())
+    }
+
+    /// One request to etcd's JSON gateway, and its answer.
+    fn ask_etcd(&self, place: &str, body: &Value) -> Result<Value, HarnessError> {
+        let body = body.to_string();
         let request = format!(
-            "POST /v3/kv/put HTTP/1.1\r\nhost: etcd\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v3/{place} HTTP/1.0\r\nhost: etcd\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        let put = || -> std::io::Result<String> {
+        let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(ETCD.trim_start_matches("http://"))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.write_all(request.as_bytes())?;
@@ -140,16 +163,18 @@ impl ControlPlane {
             stream.read_to_string(&mut answer)?;
             Ok(answer)
         };
-        let answer = self.namespace.run(put).map_err(io::Error::other);
+        let answer = self.namespace.run(ask).map_err(io::Error::other);
         let answer = answer.and_then(|answer| answer);
         let answer = answer.map_err(HarnessError::io("talk to etcd"))?;
-        if answer.starts_with("HTTP/1.1 200") {
-            Ok(())
-        } else {
-            Err(HarnessError::io("store an object")(io::Error::other(
-                answer,
-            )))
-        }
+        let succeeded = answer.split_once("\r\n\r\n").filter(|(head, _)| {
+            let status = head.split_whitespace().nth(1);
+            status == Some("200")
+        });
+        let refused = |reason: String| HarnessError::io("talk to etcd")(io::Error::other(reason));
+        let Some((_, body)) = succeeded else {
+            return Err(refused(answer));
+        };
+        serde_json::from_str(body).map_err(|error| refused(error.to_string()))
     }
 
     fn wait(&mut self) -> Result<(), HarnessError> {

@@ -101,7 +101,9 @@ where
                 enforcer = back;
                 shared.metrics().queue.set(gauge(backlog.changes()));
                 schedule.done(task, now());
-                if !succeeded {
+                if task == Task::Save && !succeeded {
+                    schedule.save_failed(now());
+                } else if !succeeded {
                     // The next sync tries again what a look could not repair.
                     schedule.failed(now(), jitter::share());
                     continue;
@@ -129,10 +131,7 @@ fn work<K: Kernel, N: Notices>(
 ) -> (Enforcer<K, N>, bool) {
     let succeeded = match task {
         Task::Sync => enforcer.sync(batches).is_ok(),
-        Task::Save => {
-            enforcer.save();
-            true
-        }
+        Task::Save => enforcer.save(),
         Task::Look => enforcer.look().is_ok(),
         Task::Verify => enforcer.verify().is_ok(),
     };

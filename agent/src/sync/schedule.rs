@@ -15,6 +15,8 @@ pub struct Timing {
     pub verify: Duration,
     /// How long rules are in force before they are written to disk.
     pub save: Duration,
+    /// The pause after they could not be written.
+    pub save_again: Duration,
 }
 
 impl Default for Timing {
@@ -25,6 +27,7 @@ impl Default for Timing {
             longest_retry: Duration::from_secs(30),
             verify: Duration::from_secs(300),
             save: Duration::from_secs(2),
+            save_again: Duration::from_secs(10),
         }
     }
 }
@@ -116,6 +119,11 @@ impl Schedule {
         due.min_by_key(|(at, task)| (*at, *task != Task::Sync))
     }
 
+    /// What is in force could not be written to disk: an older state is there, which a boot would put in force.
+    pub fn save_failed(&mut self, now: Instant) {
+        self.save = Some(now + self.timing.save_again);
+    }
+
     /// A task other than a sync is done.
     pub fn done(&mut self, task: Task, now: Instant) {
         match task {
@@ -190,6 +198,18 @@ mod tests {
         schedule.done(Task::Verify, verify);
         let again = verify + timing.verify;
         assert_eq!(schedule.next(), Some((again, Task::Verify)));
+    }
+
+    #[test]
+    fn what_could_not_be_saved_is_saved_again_though_nothing_changes() {
+        let now = Instant::now();
+        let timing = Timing::default();
+        let mut schedule = Schedule::new(timing.clone());
+        schedule.succeeded(now);
+        schedule.done(Task::Save, now + timing.save);
+        schedule.save_failed(now + timing.save);
+        let again = now + timing.save + timing.save_again;
+        assert_eq!(schedule.next(), Some((again, Task::Save)));
     }
 
     #[test]

@@ -18,8 +18,23 @@ use crate::cluster::{Cluster, PATIENCE, eventually};
 use crate::flows::{address, streams};
 use crate::objects::NODES;
 
+/// The agent's program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_nopal-agent");
+
 /// Starts the agent of a node, with its state, log and socket in `folder`, and with further arguments.
 pub(crate) fn launch(
+    node: &Namespace,
+    name: &str,
+    kubeconfig: &Path,
+    folder: &Path,
+    more: &[OsString],
+) -> Process {
+    launch_by(PROGRAM.as_ref(), node, name, kubeconfig, folder, more)
+}
+
+/// The same by another program, which becomes it.
+pub(crate) fn launch_by(
+    program: &Path,
     node: &Namespace,
     name: &str,
     kubeconfig: &Path,
@@ -37,7 +52,6 @@ pub(crate) fn launch(
         option("--state-dir=", &folder.join(name)),
         option("--cni-socket=", &socket(folder, name)),
     ];
-    let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
     let arguments = arguments.iter().chain(more);
     Process::start(node, program, arguments, &log(folder, name)).unwrap()
 }
@@ -100,6 +114,18 @@ impl Cluster {
         NODES.map(launch).into()
     }
 
+    /// Starts one on one node, by a program that becomes it.
+    pub(crate) fn launch(&self, node: &str, program: &Path) -> Process {
+        let kubeconfig = self.control_plane.kubeconfig();
+        let folder = self.folder.path();
+        launch_by(program, self.node(node), node, kubeconfig, folder, &[])
+    }
+
+    /// Where the agent of a node keeps its state.
+    pub(crate) fn state_dir(&self, node: &str) -> PathBuf {
+        self.folder.path().join(node)
+    }
+
     /// Waits until every agent says that it is ready.
     pub(crate) fn await_ready(&self) {
         for (node, _) in NODES {
@@ -113,7 +139,7 @@ impl Cluster {
         let state = self.folder.path().join(node).into_os_string();
         let arguments = arguments.iter().map(OsString::from);
         let arguments = arguments.chain(["--state-dir".into(), state]);
-        let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
+        let program = Path::new(PROGRAM);
         let mut process = Process::start(self.node(node), program, arguments, &log).unwrap();
         assert!(!process.wait().unwrap(), "{}", process.log());
         process.log()
@@ -125,7 +151,7 @@ impl Cluster {
             let state = self.folder.path().join(node);
             assert!(state.join("rules").exists());
             let log = self.folder.path().join("cleanup.log");
-            let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
+            let program = Path::new(PROGRAM);
             let arguments = ["cleanup".as_ref(), "--state-dir".as_ref(), state.as_path()];
             let mut process = Process::start(self.node(node), program, arguments, &log).unwrap();
             assert!(process.wait().unwrap(), "{}", process.log());
@@ -154,7 +180,7 @@ impl Cluster {
         ask(self.node(node), path).unwrap()
     }
 
-    fn cni_socket(&self, node: &str) -> PathBuf {
+    pub(crate) fn cni_socket(&self, node: &str) -> PathBuf {
         socket(self.folder.path(), node)
     }
 

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nopal_harness::ControlPlane;
-use nopal_lab::{Lab, Namespace, Probe, ProbeKind, Seen, Traffic};
+use nopal_lab::{Lab, Namespace, Probe, ProbeKind, Seen, Topology, Traffic};
 use policy_core::testing::Objects;
 use policy_core::{Flow, FlowPort, Protocol, Verdict};
 use serde_json::Value;
@@ -22,15 +22,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
     pub(crate) lab: Lab,
-    objects: Vec<Value>,
+    pub(crate) objects: Vec<Value>,
     pub(crate) folder: TempDir,
 }
 
 impl Cluster {
     /// Builds it with all namespaces, nodes and pods, and no policy. `prefix` is the test's own.
     pub(crate) fn start(prefix: &str) -> Self {
+        Self::build(prefix, &topology(), objects::all())
+    }
+
+    /// The same with other machines and other objects to begin with.
+    pub(crate) fn build(prefix: &str, topology: &Topology, first: Vec<Value>) -> Self {
         Lab::remove_leftovers(prefix).unwrap();
-        let lab = Lab::build(&topology(), prefix).unwrap();
+        let lab = Lab::build(topology, prefix).unwrap();
         let control_plane = ControlPlane::start(lab.world_namespace(), address(CONTROL_PLANE));
         let mut this = Self {
             control_plane: control_plane.unwrap_or_else(|error| panic!("{error}")),
@@ -38,7 +43,7 @@ impl Cluster {
             objects: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
         };
-        for object in objects::all() {
+        for object in first {
             this.apply(object);
         }
         this
@@ -47,6 +52,11 @@ impl Cluster {
     /// Creates or changes an object, with its status.
     pub(crate) fn apply(&mut self, object: Value) {
         objects::apply(&self.control_plane, &object);
+        self.remember(object);
+    }
+
+    /// Notes that the API server has this object now.
+    pub(crate) fn remember(&mut self, object: Value) {
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         let (kind, name) = (
@@ -131,31 +141,24 @@ impl Cluster {
         ];
         let deleted = self.control_plane.kubectl(&arguments, "");
         deleted.unwrap_or_else(|error| panic!("{error}"));
+        self.forget(kind, namespace, name);
+    }
+
+    /// Notes that the API server has this object no longer.
+    pub(crate) fn forget(&mut self, kind: &str, namespace: &str, name: &str) {
         self.objects
             .retain(|object| !is(object, kind, namespace, name));
     }
 
     /// Sends packets of all flows until they agree with the reference evaluator, and once more then.
     pub(crate) fn agrees(&self, when: &str) {
-        let objects = Objects::read(self.objects.clone()).unwrap();
-        let reference = objects.reference();
-        let flows = flows();
-        let probes: Vec<Probe> = flows.iter().map(probe).collect();
-        let stop = AtomicBool::new(false);
-        let differences = || -> Vec<String> {
-            let seen = self.lab.probe(&probes, &stop).unwrap();
-            let differs = |(flow, seen): (&Flow, Seen)| {
-                let expected = reference.evaluate(flow);
-                let found = match seen {
-                    Seen::Passed => Verdict::Allow,
-                    Seen::Blocked => Verdict::Deny,
-                };
-                (found != expected).then(|| format!("{flow:?}: {expected:?} is {found:?}"))
-            };
-            flows.iter().zip(seen).filter_map(differs).collect()
-        };
-        eventually(|| differences().is_empty());
-        let left = differences();
+        self.agrees_on(&flows(), when);
+    }
+
+    /// The same for these flows.
+    pub(crate) fn agrees_on(&self, flows: &[Flow], when: &str) {
+        eventually(|| self.differences(flows).is_empty());
+        let left = self.differences(flows);
         assert!(
             left.is_empty(),
             "{when}:\n{}\n{}\n{}",
@@ -163,6 +166,23 @@ impl Cluster {
             self.log("node-a"),
             self.log("node-b")
         );
+    }
+
+    /// Sends packets of these flows once; gives those that do not fare as the reference evaluator says.
+    pub(crate) fn differences(&self, flows: &[Flow]) -> Vec<String> {
+        let objects = Objects::read(self.objects.clone()).unwrap();
+        let reference = objects.reference();
+        let probes: Vec<Probe> = flows.iter().map(probe).collect();
+        let seen = self.lab.probe(&probes, &AtomicBool::new(false)).unwrap();
+        let differs = |(flow, seen): (&Flow, Seen)| {
+            let expected = reference.evaluate(flow);
+            let found = match seen {
+                Seen::Passed => Verdict::Allow,
+                Seen::Blocked => Verdict::Deny,
+            };
+            (found != expected).then(|| format!("{flow:?}: {expected:?} is {found:?}"))
+        };
+        flows.iter().zip(seen).filter_map(differs).collect()
     }
 
     /// Datagrams on two flows, of which the reference allows the first and denies the second.

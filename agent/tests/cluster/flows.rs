@@ -7,11 +7,11 @@ use std::time::Duration;
 use nopal_lab::{NodeSpec, PodSpec, Probe, ProbeKind, Stream, Topology, Traffic};
 use policy_core::{Flow, FlowPort, Protocol};
 
-use crate::objects::{NODES, PODS};
+use crate::objects::{NODES, POD_NETWORKS, PODS};
 
 /// The API server's address, outside the cluster, and a client's.
 pub(crate) const CONTROL_PLANE: &str = "198.51.100.1";
-const CLIENT: &str = "198.51.100.7";
+pub(crate) const CLIENT: &str = "198.51.100.7";
 
 /// The ports that are probed.
 pub(crate) const PORTS: [u16; 2] = [5432, 8080];
@@ -52,6 +52,15 @@ pub(crate) fn flows() -> Vec<Flow> {
     flows
 }
 
+/// Datagrams from every pod and the outside client to every pod, at a port of their own: they go on while other ports
+/// are probed.
+pub(crate) fn datagrams() -> Vec<Flow> {
+    let other = |flow: &Flow| flow.port == FlowPort::Other;
+    let port = FlowPort::Port(Protocol::Udp, TRAFFIC_PORT);
+    let flows = flows().into_iter().filter(other);
+    flows.map(|flow| Flow { port, ..flow }).collect()
+}
+
 /// The packet of a flow.
 pub(crate) fn probe(flow: &Flow) -> Probe {
     let kind = match flow.port {
@@ -78,6 +87,13 @@ pub(crate) fn streams() -> [Stream; 2] {
         stream("10.0.1.20", "10.0.2.10"),
         stream("10.0.1.10", "10.0.2.10"),
     ]
+}
+
+/// The node that a pod of this address is on; nothing for what is outside.
+pub(crate) fn node_of(pod: IpAddr) -> Option<&'static str> {
+    let at = pod.to_string();
+    let mut networks = NODES.iter().zip(POD_NETWORKS);
+    networks.find_map(|((node, _), network)| at.starts_with(network).then_some(*node))
 }
 
 /// An address.

@@ -2,12 +2,25 @@
 //!
 //! `make test-cluster` runs these, and builds the API server where it is missing. They need root.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a seed and what was measured are shown with `--nocapture`"
+)]
 
 mod agents;
+mod api;
+mod burst;
+mod churn;
 mod cluster;
 mod conformance;
+mod faults;
 mod flows;
+mod hands;
+mod kills;
 mod objects;
+mod prober;
+mod seed;
+mod soak;
 
 use cluster::Cluster;
 use nopal_harness::Signal;

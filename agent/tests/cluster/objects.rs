@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// The nodes, with their addresses.
 pub(crate) const NODES: [(&str, &str); 2] = [("node-a", "192.168.0.1"), ("node-b", "192.168.0.2")];
 
+/// How the addresses of each node's pods begin.
+pub(crate) const POD_NETWORKS: [&str; 2] = ["10.0.1.", "10.0.2."];
+
 /// The pods: namespace, name, node, address.
 pub(crate) const PODS: [(&str, &str, &str, &str); 4] = [
     ("shop", "web", "node-a", "10.0.1.10"),
