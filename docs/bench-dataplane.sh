@@ -28,8 +28,8 @@ table() {
 
 Made by `make bench-dataplane`, with packets between two pods on one node, all in network namespaces of one machine. A packet's time is that of its whole way (send,
 veth, route and rules, veth, deliver), so only differences between rows say something. The turns of all rows alternate; figures are medians. "Evaluated"
-is a flow that is never answered, so each packet passes all rules: the client's egress and the server's ingress, which N policies
-are about. "Established" is a flow that was answered. The rows with a chain and a set per policy say the same policies the way that engines do
+is a flow whose mark is taken away behind all rules, so each packet passes all of them: the client's egress and the server's ingress, which N policies
+are about; without that only a flow's first packet would. "Established" is a flow that was answered. The rows with a chain and a set per policy say the same policies the way that engines do
 which translate them one by one.
 
 EOM

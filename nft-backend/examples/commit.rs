@@ -18,9 +18,9 @@ use nft_backend::names::Name;
 use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
 use nft_backend::statement::Rule;
-use nft_backend::transaction::{Object, Target, Transaction};
+use nft_backend::transaction::{Command, Object, Target, Transaction};
 use nft_backend::value::{AddressRange, PortRange, Protocol};
-use nft_backend::vocabulary::{accept, ct_established, ct_mark_is, ct_mark_set, ct_related};
+use nft_backend::vocabulary::ct_mark_set;
 
 /// Full loads, each way.
 const LOADS: usize = 5;
@@ -147,35 +147,17 @@ fn one_element(table: &Name) -> Result<[Transaction; 2], Failure> {
     Ok([add, delete])
 }
 
-/// What a bump of the generation writes: all that a generation is in are the rules of two chains.
+/// What a bump of the generation writes: the one element of a set, and the one rule of a chain.
 fn bump(table: &Name, bumps: u32) -> Result<Transaction, Failure> {
     let bits = MarkBits::DEFAULT;
     let generation = (0..bumps).fold(Generation::FIRST, |generation, _| bits.next(generation));
-    let chains = [
-        (
-            "fast_e1",
-            vec![Rule::new([
-                ct_established(),
-                ct_mark_is(bits, generation),
-                accept(),
-            ])],
-        ),
-        (
-            "stamp_e1",
-            vec![
-                Rule::new([ct_related(), accept()]),
-                Rule::new([ct_mark_set(bits, generation), accept()]),
-            ],
-        ),
-    ];
+    let (set, chain) = (Name::new("generation_e1")?, Name::new("write_mark_e1")?);
     let mut transaction = Transaction::new(table.clone());
-    for (name, rules) in chains {
-        let chain = Name::new(name)?;
-        transaction.flush_chain(chain.clone());
-        for rule in rules {
-            let chain = chain.clone();
-            transaction.add(Object::Rule { chain, rule });
-        }
-    }
+    transaction.commands.push(Command::FlushSet(set.clone()));
+    let elements = BTreeSet::from([Element::Mark(bits.value(generation))]);
+    transaction.add(Object::Elements { set, elements });
+    transaction.flush_chain(chain.clone());
+    let rule = Rule::new([ct_mark_set(bits, generation)]);
+    transaction.add(Object::Rule { chain, rule });
     Ok(transaction)
 }

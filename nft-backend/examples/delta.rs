@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 /// With their reversed ones, 400 chains; with three sets each, 600 sets.
 const CLASSES: usize = 200;
-/// Each class may be reached by one group of peers, so that a peer is one of ten classes.
+/// Each class may be reached by one group of peers, so that a peer of a group is one of ten classes, and by pods that
+/// are peers of it alone.
 const GROUPS: usize = 20;
 const PEERS: usize = 500;
 const PODS: usize = 100_000;
@@ -144,6 +145,7 @@ fn at(sorted: &[Duration], percent: usize) -> Duration {
 type Trial = (&'static str, Vec<Event>, Vec<Event>);
 
 fn trials() -> Result<Vec<Trial>, Failure> {
+    let single = events(vec![pod("single", "only-150", "node-b", 0x0c00_0004)])?;
     let peer = events(vec![pod("extra", "group-3", "node-b", 0x0c00_0001)])?;
     let moved = events(vec![pod("extra", "group-3", "node-b", 0x0c00_0002)])?;
     let local = events(vec![pod("local-extra", "class-7", NODE, 0x0c00_0003)])?;
@@ -162,6 +164,11 @@ fn trials() -> Result<Vec<Trial>, Failure> {
         json!({ "port": 30000, "endPort": 30999 }),
     ])?;
     Ok(vec![
+        (
+            "a peer of one class comes or goes",
+            single.clone(),
+            gone(&single),
+        ),
         (
             "a peer of ten classes comes or goes",
             peer.clone(),
@@ -209,7 +216,8 @@ fn pod(name: &str, app: &str, node: &str, address: u32) -> Value {
 
 fn policy(class: usize, ports: &[Value]) -> Value {
     let group = format!("group-{}", class % GROUPS);
-    let peers = json!([{ "podSelector": { "matchLabels": { "app": group } } }]);
+    let apps = [group, format!("only-{class}")];
+    let peers = apps.map(|app| json!({ "podSelector": { "matchLabels": { "app": app } } }));
     let block = json!([{ "ipBlock": { "cidr": "198.51.100.0/24" } }]);
     json!({
         "kind": "NetworkPolicy",

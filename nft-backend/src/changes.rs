@@ -213,14 +213,12 @@ impl<'a> Changes<'a> {
     /// and go after they went; not while they are there.
     fn self_sets_are_neutral(&self) -> bool {
         let neutral = |changes: &BySet<'_>, leads: &dyn Fn(&Name, IpAddr) -> bool| {
-            let pairs = changes.values().flat_map(|elements| elements.iter());
-            let maps: Vec<&Name> = self
-                .old
-                .logical(&self.old.contents.maps)
-                .map(|(map, _)| map)
-                .collect();
-            pairs.into_iter().all(|element| match element {
-                Element::Pair(address, _) => maps.iter().all(|map| !leads(map, *address)),
+            let mut elements = changes.values().flat_map(|elements| elements.iter());
+            elements.all(|element| match element {
+                Element::Pair(address, _) => {
+                    let mut maps = self.old.contents.maps.keys().map(logical_name);
+                    maps.all(|map| !leads(&map, *address))
+                }
                 _ => true,
             })
         };

@@ -280,6 +280,8 @@ fn fields(key: Key, peer_is_source: bool, way: Way) -> Vec<Field> {
         Key::Pair(family) => vec![source(family), destination(family)],
         Key::Port => vec![Field::L4Proto, port],
         Key::PeerPort(family) => vec![peer(family), Field::L4Proto, port],
+        // A mark is no field of a packet, and no grant has one.
+        Key::Mark => Vec::new(),
     }
 }
 
@@ -350,6 +352,7 @@ fn suffix(key: Key, interval: bool) -> String {
         (Key::PeerPort(family), false) => ('h', family),
         (Key::PeerPort(family), true) => ('r', family),
         (Key::Pair(family), _) => ('s', family),
+        (Key::Mark, _) => return "m".to_owned(),
     };
     format!("{stem}{}", family.digit())
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::delta::{Change, Delta, SetChange};
-use crate::layout::generation_chains;
-use crate::names::Name;
+use crate::layout::mark_chain;
+use crate::names::{GENERATION, Name, WRITE_MARK};
 use crate::placement::Placement;
 use crate::ruleset::{Chain, Ruleset, Set};
 use crate::statement::Statement;
@@ -17,7 +17,8 @@ pub(crate) fn compare(old: Placement<'_>, new: &Ruleset) -> Delta {
         from: old.index.digest.unwrap_or_default(),
         ..Delta::default()
     };
-    for (name, set) in &new.sets {
+    let is_generation = |name: &Name| name.as_str() == GENERATION;
+    for (name, set) in new.sets.iter().filter(|(name, _)| !is_generation(name)) {
         let change = match old.set(name) {
             Some(former) if is_alike(former, set) => SetChange::between(former, set),
             _ => Some(SetChange::Made(set.clone())),
@@ -27,19 +28,17 @@ pub(crate) fn compare(old: Placement<'_>, new: &Ruleset) -> Delta {
             .extend(change.map(|change| (name.clone(), change)));
     }
     for (name, set) in old.logical(&old.contents.sets) {
-        if !new.sets.contains_key(name) {
+        if !new.sets.contains_key(name) && !is_generation(name) {
             delta
                 .sets
                 .insert(name.clone(), SetChange::Gone(set.clone()));
         }
     }
-    let current = old
-        .index
-        .generation
-        .map(|(bits, generation)| generation_chains(bits, generation));
-    let current: BTreeMap<Name, Chain> = current.into_iter().flatten().collect();
+    let generation = old.index.generation;
+    let mark_chain = generation.map(|(bits, generation)| mark_chain(bits, generation));
     for (name, chain) in &new.chains {
-        let chain = current.get(name).unwrap_or(chain);
+        let current = mark_chain.as_ref().filter(|_| name.as_str() == WRITE_MARK);
+        let chain = current.unwrap_or(chain);
         let before = old.logical_chain(name);
         if !before
             .as_ref()

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::in_force::{HOOK, InForce, ListedChain, ListedMap, ListedSet};
-use crate::names::{DIGEST, Epoch, Name};
+use crate::layout::generation_set;
+use crate::names::{DIGEST, Epoch, GENERATION, Name};
 use crate::ruleset::{Chain, Entry, Ruleset, Set, VerdictMap};
 
 /// One difference.
@@ -61,7 +62,13 @@ pub fn drift(loaded: &Ruleset, in_force: &InForce) -> Vec<Drift> {
             kind: DriftKind::Missing,
         }];
     };
-    let (desired, digest) = placed(loaded, in_force, epoch);
+    let (mut desired, digest) = placed(loaded, in_force, epoch);
+    // What is loaded says the first generation; which one is in force, the table tells.
+    if let Some((bits, generation)) = in_force.generation() {
+        let name = Name::fixed(GENERATION).at(epoch);
+        let sets = desired.sets.iter_mut().filter(|(set, _)| **set == name);
+        sets.for_each(|(_, set)| *set = generation_set(bits, generation));
+    }
     let mut found = Found(Vec::new());
     found.names(
         "counter",

@@ -1,6 +1,6 @@
 //! Set elements and the keys of sets.
 //!
-//! Four shapes are all that the layout needs; each is a variant, so that an element can't have a
+//! Five shapes are all that the layout needs; each is a variant, so that an element can't have a
 //! port where its set wants an address.
 
 use std::collections::BTreeSet;
@@ -23,6 +23,8 @@ pub enum Key {
     Port,
     /// Address, protocol and port.
     PeerPort(Family),
+    /// A mark.
+    Mark,
 }
 
 impl Key {
@@ -36,6 +38,16 @@ impl Key {
             Self::Port => &["inet_proto", "inet_service"],
             Self::PeerPort(Family::V4) => &["ipv4_addr", "inet_proto", "inet_service"],
             Self::PeerPort(Family::V6) => &["ipv6_addr", "inet_proto", "inet_service"],
+            Self::Mark => &["mark"],
+        }
+    }
+
+    /// How many elements a set with this key can hold; `None` where there is no limit. With a limit the kernel takes
+    /// the cheapest of its hashes, which does not grow; it has room for a mark and those of a transaction in progress.
+    pub const fn room(self) -> Option<u32> {
+        match self {
+            Self::Mark => Some(16),
+            Self::Address(_) | Self::Pair(_) | Self::Port | Self::PeerPort(_) => None,
         }
     }
 }
@@ -77,6 +89,8 @@ pub enum Element {
     Port(ProtocolPorts),
     /// An address, a protocol and a port; in an interval set ranges of them.
     PeerPort(PeerPorts),
+    /// A mark.
+    Mark(u32),
 }
 
 impl Element {
@@ -87,6 +101,7 @@ impl Element {
             Self::Pair(first, _) => Key::Pair(Family::of(*first)),
             Self::Port(_) => Key::Port,
             Self::PeerPort(part) => Key::PeerPort(part.peer.family()),
+            Self::Mark(_) => Key::Mark,
         }
     }
 
@@ -94,7 +109,7 @@ impl Element {
     pub fn is_exact(&self) -> bool {
         match self {
             Self::Address(range) => range.is_single(),
-            Self::Pair(..) => true,
+            Self::Pair(..) | Self::Mark(_) => true,
             Self::Port(part) => part.ports.is_single(),
             Self::PeerPort(part) => part.peer.is_single() && part.ports.is_single(),
         }
@@ -104,7 +119,7 @@ impl Element {
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Address(a), Self::Address(b)) => a.overlaps(*b),
-            (Self::Pair(..), Self::Pair(..)) => self == other,
+            (Self::Pair(..), Self::Pair(..)) | (Self::Mark(_), Self::Mark(_)) => self == other,
             (Self::Port(a), Self::Port(b)) => a.protocol == b.protocol && a.ports.overlaps(b.ports),
             (Self::PeerPort(a), Self::PeerPort(b)) => {
                 a.protocol == b.protocol && a.ports.overlaps(b.ports) && a.peer.overlaps(b.peer)
@@ -152,7 +167,7 @@ impl Element {
         let peer = match self {
             Self::Address(range) => *range,
             Self::PeerPort(part) => part.peer,
-            Self::Pair(..) | Self::Port(_) => return None,
+            Self::Pair(..) | Self::Port(_) | Self::Mark(_) => return None,
         };
         peer.is_single().then_some(peer.first())
     }
@@ -165,7 +180,7 @@ impl Element {
                 Self::Address(AddressRange::single(range.first())),
                 Self::Address(AddressRange::single(range.last())),
             ),
-            Self::Pair(..) => (*self, *self),
+            Self::Pair(..) | Self::Mark(_) => (*self, *self),
             Self::Port(part) => {
                 let at = |port| {
                     let ports = PortRange::single(port);
@@ -206,6 +221,7 @@ impl fmt::Display for Element {
             Self::Pair(first, second) => write!(f, "{first} . {second}"),
             Self::Port(part) => part.fmt(f),
             Self::PeerPort(part) => write!(f, "{} . {} . {}", part.peer, part.protocol, part.ports),
+            Self::Mark(mark) => write!(f, "{mark:#010x}"),
         }
     }
 }
@@ -223,6 +239,7 @@ impl Serialize for Element {
             Self::Pair(first, second) => concat(serializer, &(first, second)),
             Self::Port(part) => concat(serializer, &(part.protocol, part.ports)),
             Self::PeerPort(part) => concat(serializer, &(part.peer, part.protocol, part.ports)),
+            Self::Mark(mark) => serializer.serialize_u32(*mark),
         }
     }
 }

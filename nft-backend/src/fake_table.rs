@@ -234,7 +234,9 @@ fn check_references(table: &Ruleset) -> Result<(), String> {
     for (chain, contents) in &table.chains {
         for statement in contents.rules.iter().flat_map(|rule| &rule.statements) {
             let (kind, name, is_there) = match statement {
-                Statement::InSet { set, .. } => ("set", set, table.sets.contains_key(set)),
+                Statement::InSet { set, .. } | Statement::CtMarkIn { set, .. } => {
+                    ("set", set, table.sets.contains_key(set))
+                }
                 Statement::Vmap { map, .. } => ("map", map, table.maps.contains_key(map)),
                 Statement::Jump(name) | Statement::Goto(name) => {
                     ("chain", name, table.chains.contains_key(name))

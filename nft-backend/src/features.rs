@@ -124,7 +124,8 @@ pub const FEATURES: [Feature; 14] = [
         "cutting standing flows that a new policy denies",
         "3.14",
         "NF_CONNTRACK_MARK",
-        "chain c { ct mark set ct mark & 0x00ffffff | 0x01000000; };",
+        "set s { type mark; size 16; }; \
+         chain c { ct mark & 0xff000000 == @s accept; ct mark set ct mark & 0x00ffffff | 0x01000000; };",
     ),
     feature(
         Need::Marks,

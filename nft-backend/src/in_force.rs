@@ -2,7 +2,7 @@
 //!
 //! Which load it comes from is kept in the table itself, in rule comments, so that a program that
 //! starts anew, or another one, finds it: the base chain's first rule names the epoch of the chains
-//! that packets pass, the stamping rule the generation that it stamps, and a set that no rule looks
+//! that packets pass, the rule that marks flows the generation that it writes, and a set that no rule looks
 //! at holds the digest of the ruleset, so that a change of elements alone can change it too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use crate::class_counters::is_of_class;
 use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
-use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP};
+use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP, WRITE_MARK};
 use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -71,8 +71,8 @@ pub struct ListedChain {
 pub struct Counted {
     /// What they denied.
     pub denied: Traffic,
-    /// What passed because its class is only audited. Of an established flow that is the first packet, before the
-    /// flow is marked as evaluated.
+    /// What passed because its class is only audited. Of a flow that is the first packet, before it is marked as
+    /// evaluated, and the first after rules came to take more.
     pub audited: Traffic,
 }
 
@@ -112,8 +112,8 @@ pub(crate) fn digest_of(element: &Element) -> Option<Digest> {
     Some(Digest(address.to_bits()))
 }
 
-/// The comment of the rule that stamps.
-pub(crate) fn stamp_comment(bits: MarkBits, generation: Generation) -> String {
+/// The comment of the rule that writes the generation.
+pub(crate) fn mark_comment(bits: MarkBits, generation: Generation) -> String {
     format!("generation {generation} mask {bits}")
 }
 
@@ -133,8 +133,12 @@ impl InForce {
 
     /// The generation that packets are stamped with, and the bits that it is written to.
     pub fn generation(&self) -> Option<(MarkBits, Generation)> {
-        let stamp = self.chains.get(&Name::fixed(STAMP).at(self.epoch()?))?;
-        read_stamp_comment(stamp.rules.iter().flatten().last()?)
+        let epoch = self.epoch()?;
+        // Before there was a chain for it, the last rule of `stamp` wrote the generation.
+        [WRITE_MARK, STAMP].iter().find_map(|chain| {
+            let chain = self.chains.get(&Name::fixed(*chain).at(epoch))?;
+            read_mark_comment(chain.rules.iter().flatten().last()?)
+        })
     }
 
     /// The newest epoch that any object carries, also one that was never switched to.
@@ -235,8 +239,8 @@ pub(crate) fn read_base_comment(comment: &str) -> Option<Epoch> {
     Some(Epoch::from_number(number))
 }
 
-/// Reads what [`stamp_comment`] wrote.
-pub(crate) fn read_stamp_comment(comment: &str) -> Option<(MarkBits, Generation)> {
+/// Reads what [`mark_comment`] wrote.
+pub(crate) fn read_mark_comment(comment: &str) -> Option<(MarkBits, Generation)> {
     let (generation, mask) = comment
         .strip_prefix("generation ")?
         .split_once(" mask 0x")?;

@@ -8,14 +8,14 @@ use crate::delta::{Change, Delta, SetChange};
 use crate::diff::{Bump, Planned, Step};
 use crate::element::Element;
 use crate::generation::MarkBits;
-use crate::in_force::{digest_set, stamp_comment};
-use crate::layout::generation_chains;
+use crate::in_force::{digest_set, mark_comment};
+use crate::layout::{generation_set, mark_chain};
 use crate::load::{add_rules, comment, create, remove};
-use crate::names::{Name, STAMP};
+use crate::names::{GENERATION, Name, WRITE_MARK};
 use crate::permissions::sets_of;
 use crate::placement::{Edits, Placement, logical_name};
 use crate::ruleset::{Ruleset, Set};
-use crate::transaction::{Object, Target, Transaction};
+use crate::transaction::{Command, Object, Target, Transaction};
 
 /// Writes the steps of a change that [`Changes::can_be_made_in_place`].
 pub(crate) struct Increment<'a> {
@@ -205,14 +205,15 @@ impl Increment<'_> {
             bits,
             current: next,
         });
-        for (name, mut chain) in generation_chains(bits, next) {
-            if name.as_str() == STAMP {
-                comment(chain.rules.last_mut(), &stamp_comment(bits, next));
-            }
-            let name = self.former(&name);
-            transaction.flush_chain(name.clone());
-            add_rules(transaction, &name, chain);
-        }
+        let set = self.former(&Name::fixed(GENERATION));
+        let elements = generation_set(bits, next).elements;
+        transaction.commands.push(Command::FlushSet(set.clone()));
+        transaction.add(Object::Elements { set, elements });
+        let mut chain = mark_chain(bits, next);
+        comment(chain.rules.last_mut(), &mark_comment(bits, next));
+        let name = self.former(&Name::fixed(WRITE_MARK));
+        transaction.flush_chain(name.clone());
+        add_rules(transaction, &name, chain);
         bits.must_clear(current, next).then_some(bits)
     }
 

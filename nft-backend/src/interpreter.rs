@@ -220,7 +220,10 @@ impl<'a> Run<'a> {
             },
             Statement::CtRelated => matches!(conntrack, Conntrack::Related { .. }),
             Statement::CtReply => conntrack.way() == FlowWay::Reply,
-            Statement::CtMarkIs { mask, value } => self.mark & mask == *value,
+            Statement::CtMarkIn { mask, set } => {
+                let set = found(self.ruleset.sets.get(set), set)?;
+                set.elements.contains(&Element::Mark(self.mark & mask))
+            }
             Statement::CtMarkSet { mask, value } => {
                 self.mark = self.mark & !mask | value;
                 true

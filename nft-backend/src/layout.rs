@@ -1,7 +1,7 @@
 //! The fixed part of the table, and where classes and pods go in it.
 //!
 //! ```text
-//! nopal_forward ─ jump ▶ fast       the flow carries the generation in force: accept
+//! nopal_forward ─ the flow carries the generation in force: accept
 //!               ─ neighbour discovery: accept
 //!               ─ jump ▶ classify ─▶ egress ─ by source ──────▶ e_CLASS ─▶ ┐
 //!                                    │ not isolated                        ▼
@@ -16,6 +16,14 @@
 //! which counts that for the table and leads it to the next stage. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
+//!
+//! The generation in force stands in two places that a transaction changes together: the set `generation`, and the one
+//! rule of `write_mark`, which has no verdict. A kernel that takes a rule with a verdict or a lookup walks through all
+//! chains and maps of the table before it commits; elements and other rules it takes as they are (`docs/benchmarks.md`
+//! has the time of a generation by itself).
+//! A packet finds rules as they were when it entered the hook, and elements as they are: so it may meet the next
+//! generation's mark with the rules of the one before, which accepts what was judged by newer rules than these, but it
+//! never writes the next mark without having met the next elements.
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
 //! because nobody knows whether the client sent it (module `picked_up`).
 //!
@@ -32,14 +40,15 @@ use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
 use crate::names::{
-    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, FAST, INGRESS, Label, Name, R_EGRESS, R_INGRESS, STAMP,
+    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, GENERATION, INGRESS, Label, Name, R_EGRESS, R_INGRESS,
+    STAMP, WRITE_MARK,
 };
 use crate::picked_up;
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
 use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
 use crate::vocabulary::{
-    accept, counter, ct_established, ct_mark_is, ct_mark_set, ct_related, ct_reply, drop_packet,
+    accept, counter, ct_established, ct_mark_in, ct_mark_set, ct_related, ct_reply, drop_packet,
     goto, icmpv6_neighbour, in_set, jump, reject, vmap,
 };
 
@@ -87,12 +96,8 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
     }
     add_self_sets(&mut ruleset, classes);
     if let Some(bits) = config.marks {
+        add_stamp(&mut ruleset);
         set_generation(&mut ruleset, bits, Generation::FIRST);
-    } else {
-        let established = Rule::new([ct_established(), accept()]);
-        ruleset
-            .chains
-            .insert(Name::fixed(FAST), Chain::new([established]));
     }
     let shared = class_chain::add_shared_peers(&mut ruleset, &classes.shared_peers);
     for direction in Direction::ALL {
@@ -115,36 +120,36 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
     Ok(ruleset)
 }
 
-/// Makes a table with marks accept and write another generation; only the chains `fast` and `stamp`
+/// Makes a table with marks accept and write another generation; only the set `generation` and the chain `write_mark`
 /// depend on it.
-///
-/// A packet that only belongs to the flow, such as an ICMP error, is accepted without a stamp: it
-/// was evaluated by its own addresses, so it must not speak for the flow that it is about.
 pub fn set_generation(ruleset: &mut Ruleset, bits: MarkBits, generation: Generation) {
-    ruleset.chains.extend(generation_chains(bits, generation));
+    let set = generation_set(bits, generation);
+    ruleset.sets.insert(Name::fixed(GENERATION), set);
+    let chain = mark_chain(bits, generation);
+    ruleset.chains.insert(Name::fixed(WRITE_MARK), chain);
 }
 
-/// The chains that depend on the generation.
-pub(crate) fn generation_chains(bits: MarkBits, generation: Generation) -> [(Name, Chain); 2] {
-    let current = Rule::new([ct_established(), ct_mark_is(bits, generation), accept()]);
-    let related = Rule::new([ct_related(), accept()]);
-    let stamp = Rule::new([ct_mark_set(bits, generation), accept()]);
-    [
-        (Name::fixed(FAST), Chain::new([current])),
-        (Name::fixed(STAMP), Chain::new([related, stamp])),
-    ]
+/// The marks of flows that are accepted at once.
+pub(crate) fn generation_set(bits: MarkBits, generation: Generation) -> Set {
+    let mut set = Set::new(Key::Mark, false);
+    let mark = bits.value(generation);
+    set.elements.insert(Element::Mark(mark));
+    set
+}
+
+/// What writes the generation to a flow. It has no verdict, so that it is cheap to replace.
+pub(crate) fn mark_chain(bits: MarkBits, generation: Generation) -> Chain {
+    Chain::new([Rule::new([ct_mark_set(bits, generation)])])
 }
 
 /// The bits that a table reads the generation from, if it has marks.
 pub(crate) fn mark_mask(ruleset: &Ruleset) -> Option<u32> {
-    let fast = ruleset.chains.get(&Name::fixed(FAST))?;
-    let statements = fast.rules.iter().flat_map(|rule| &rule.statements);
-    statements
-        .into_iter()
-        .find_map(|statement| match statement {
-            Statement::CtMarkIs { mask, .. } => Some(*mask),
-            _ => None,
-        })
+    let base = ruleset.chains.get(&Name::fixed(BASE))?;
+    let mut statements = base.rules.iter().flat_map(|rule| &rule.statements);
+    statements.find_map(|statement| match statement {
+        Statement::CtMarkIn { mask, .. } => Some(*mask),
+        _ => None,
+    })
 }
 
 /// The chains of a class that makes these lookups.
@@ -185,8 +190,13 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
         Deny::Drop => drop_packet(),
         Deny::Reject => reject(),
     };
+    // Where there are marks, they tell of flows that nobody has answered too.
+    let is_evaluated = match config.marks {
+        Some(bits) => ct_mark_in(bits, &Name::fixed(GENERATION)),
+        None => ct_established(),
+    };
     let rules = [
-        Rule::new([jump(&Name::fixed(FAST))]),
+        Rule::new([is_evaluated, accept()]),
         Rule::new([icmpv6_neighbour(), accept()]),
         Rule::new([jump(&Name::fixed(CLASSIFY))]),
         Rule::new([counter(&Name::fixed(DENIED)), deny]),
@@ -212,6 +222,17 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
     ruleset
         .chains
         .insert(Name::fixed(CLASSIFY), Chain::new(rules));
+}
+
+/// A packet that only belongs to the flow, such as an ICMP error, is accepted without a mark: it
+/// was evaluated by its own addresses, so it must not speak for the flow that it is about.
+fn add_stamp(ruleset: &mut Ruleset) {
+    let rules = [
+        Rule::new([ct_related(), accept()]),
+        Rule::new([jump(&Name::fixed(WRITE_MARK))]),
+        Rule::new([accept()]),
+    ];
+    ruleset.chains.insert(Name::fixed(STAMP), Chain::new(rules));
 }
 
 /// The two dispatch chains of one way: egress, then ingress. A pod always reaches itself, which it

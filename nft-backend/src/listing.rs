@@ -177,6 +177,9 @@ fn entry(item: &Json) -> Option<(IpAddr, Name)> {
 
 fn element(item: &Json) -> Option<Element> {
     let Some(concatenation) = item["concat"].as_array() else {
+        if let Some(number) = item.as_u64() {
+            return u32::try_from(number).ok().map(Element::Mark);
+        }
         return address_range(item).map(Element::Address);
     };
     match concatenation.as_slice() {
@@ -252,6 +255,7 @@ mod tests {
         );
         assert_eq!(element(r#"{"concat": ["::1", "::1"]}"#), "::1 . ::1");
         assert_eq!(element(r#"{"concat": ["udp", 53]}"#), "udp . 53");
+        assert_eq!(element("16777216"), "0x01000000");
         assert_eq!(
             element(
                 r#"{"concat": [{"prefix": {"addr": "::", "len": 0}}, 132, {"range": [1, 2]}]}"#

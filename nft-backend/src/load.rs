@@ -16,10 +16,10 @@
 
 use crate::config::Config;
 use crate::generation::{Generation, MarkBits};
-use crate::in_force::{HOOK, InForce, base_comment, digest_set, stamp_comment};
+use crate::in_force::{HOOK, InForce, base_comment, digest_set, mark_comment};
 use crate::kernel::{ApplyError, Kernel};
 use crate::layout::set_generation;
-use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
+use crate::names::{BASE, DIGEST, Epoch, Name, WRITE_MARK};
 use crate::ruleset::{Chain, Ruleset};
 use crate::statement::Rule;
 use crate::transaction::{Command, Object, Target, Transaction};
@@ -192,9 +192,7 @@ pub fn plan(
     let mut desired = desired.clone();
     let next = next_generation(config, in_force, standing)?;
     if let Some((bits, generation, _)) = next {
-        set_generation(&mut desired, bits, generation);
-        let stamp = desired.chains.entry(Name::fixed(STAMP)).or_default();
-        comment(stamp.rules.last_mut(), &stamp_comment(bits, generation));
+        begin_generation(&mut desired, bits, generation);
     }
     let mut contents = desired.at_epoch(epoch);
     let mut base = contents
@@ -224,6 +222,13 @@ pub fn plan(
         delete,
         contents,
     })
+}
+
+/// Makes a table write and accept this generation, and tell it.
+pub(crate) fn begin_generation(ruleset: &mut Ruleset, bits: MarkBits, generation: Generation) {
+    set_generation(ruleset, bits, generation);
+    let chain = ruleset.chains.entry(Name::fixed(WRITE_MARK)).or_default();
+    comment(chain.rules.last_mut(), &mark_comment(bits, generation));
 }
 
 /// The generation to stamp, and whether marks must be cleared before it is in force; `None` without

@@ -11,10 +11,12 @@ use crate::hash::fnv;
 
 /// The base chain: the only chain that hangs on a hook.
 pub const BASE: &str = "nopal_forward";
-/// Accepts packets of flows that carry the generation in force.
-pub const FAST: &str = "fast";
+/// The set that holds the mark of the generation in force.
+pub const GENERATION: &str = "generation";
 /// Marks the flow with the generation in force and accepts.
 pub const STAMP: &str = "stamp";
+/// Writes the mark of the generation in force.
+pub const WRITE_MARK: &str = "write_mark";
 /// Sends a packet to the original or the reversed stages.
 pub const CLASSIFY: &str = "classify";
 /// Dispatch on the destination, original direction.
@@ -38,7 +40,7 @@ pub const DIGEST: &str = "digest";
 /// Whether a chain of this name is one of the fixed ones around the classes.
 pub(crate) fn is_structural(chain: &Name) -> bool {
     let fixed = [
-        BASE, FAST, STAMP, CLASSIFY, INGRESS, EGRESS, R_INGRESS, R_EGRESS,
+        BASE, STAMP, WRITE_MARK, CLASSIFY, PICKED_UP, INGRESS, EGRESS, R_INGRESS, R_EGRESS,
     ];
     fixed.contains(&chain.as_str())
 }

@@ -151,7 +151,7 @@ fn wider(element: &Element, key: Key) -> Option<Element> {
             protocol: part.protocol,
             ports: part.ports,
         }),
-        Key::Pair(_) | Key::PeerPort(_) => return None,
+        Key::Pair(_) | Key::PeerPort(_) | Key::Mark => return None,
     };
     (wider.key() == key).then_some(wider)
 }
@@ -192,7 +192,7 @@ fn leads_on(rule: &Rule) -> bool {
 /// The set that a statement looks a packet up in.
 pub(crate) fn looked_up(statement: &Statement) -> Option<&Name> {
     match statement {
-        Statement::InSet { set, .. } => Some(set),
+        Statement::InSet { set, .. } | Statement::CtMarkIn { set, .. } => Some(set),
         _ => None,
     }
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use crate::class_counters::{is_of_class, used_by};
 use crate::digest::Digest;
 use crate::generation::{Generation, MarkBits};
-use crate::in_force::{digest_of, read_base_comment, read_stamp_comment};
-use crate::names::{BASE, DIGEST, Epoch, Name, STAMP};
+use crate::in_force::{digest_of, read_base_comment, read_mark_comment};
+use crate::names::{BASE, DIGEST, Epoch, Name, WRITE_MARK};
 use crate::permissions::sets_of;
 use crate::ruleset::{Chain, Ruleset, Set};
 use crate::statement::Statement;
@@ -62,15 +62,15 @@ impl Index {
     pub(crate) fn of(in_force: &Ruleset) -> Option<Self> {
         let base = in_force.chains.get(&Name::fixed(BASE))?;
         let epoch = read_base_comment(base.rules.first()?.comment.as_deref()?)?;
-        let stamp = in_force.chains.get(&Name::fixed(STAMP).at(epoch));
-        let comment = stamp.and_then(|stamp| stamp.rules.last()?.comment.as_deref());
+        let marking = in_force.chains.get(&Name::fixed(WRITE_MARK).at(epoch));
+        let comment = marking.and_then(|chain| chain.rules.last()?.comment.as_deref());
         let digest_set = Name::fixed(DIGEST).at(epoch);
         let digest = in_force.sets.get(&digest_set)?.elements.first();
         let reached = reached(in_force);
         let mut index = Self {
             names: BTreeMap::from([(Name::fixed(BASE), Name::fixed(BASE))]),
             next: epoch,
-            generation: comment.and_then(read_stamp_comment),
+            generation: comment.and_then(read_mark_comment),
             digest: digest.and_then(digest_of),
             digest_set,
             leftovers: BTreeSet::new(),

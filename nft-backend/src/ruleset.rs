@@ -236,6 +236,9 @@ fn write_text(out: &mut impl Write, ruleset: &Ruleset) -> fmt::Result {
         if set.interval {
             writeln!(out, "\t\tflags interval")?;
         }
+        if let Some(room) = set.key.room() {
+            writeln!(out, "\t\tsize {room}")?;
+        }
         write_elements(out, set.elements.iter())?;
         writeln!(out, "\t}}")?;
     }

@@ -130,12 +130,12 @@ pub enum Statement {
     CtRelated,
     /// Matches packets from the flow's destination to its source.
     CtReply,
-    /// Matches when the bits of the mask in the conntrack mark hold the value.
-    CtMarkIs {
+    /// Matches when the bits of the mask in the conntrack mark are in the set; a packet of no flow does not match.
+    CtMarkIn {
         /// The bits looked at.
         mask: u32,
-        /// What they must hold.
-        value: u32,
+        /// The set.
+        set: Name,
     },
     /// Writes the bits of the mask in the conntrack mark.
     CtMarkSet {
@@ -189,6 +189,10 @@ impl Statement {
                 field: *field,
                 map: rename(map),
             },
+            Self::CtMarkIn { mask, set } => Self::CtMarkIn {
+                mask: *mask,
+                set: rename(set),
+            },
             Self::Jump(chain) => Self::Jump(rename(chain)),
             Self::Goto(chain) => Self::Goto(rename(chain)),
             other => other.clone(),
@@ -225,7 +229,7 @@ impl fmt::Display for Statement {
             }
             Self::CtRelated => f.write_str("ct state related"),
             Self::CtReply => f.write_str("ct direction reply"),
-            Self::CtMarkIs { mask, value } => write!(f, "ct mark & {mask:#010x} == {value:#010x}"),
+            Self::CtMarkIn { mask, set } => write!(f, "ct mark & {mask:#010x} == @{set}"),
             Self::CtMarkSet { mask, value } => {
                 write!(f, "ct mark set ct mark & {:#010x} | {value:#010x}", !mask)
             }

@@ -40,11 +40,9 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
         }
         Statement::CtRelated => compare(Operator::IN, conntrack("state"), text("related")),
         Statement::CtReply => compare(Operator::EQ, conntrack("direction"), text("reply")),
-        Statement::CtMarkIs { mask, value } => compare(
-            Operator::EQ,
-            and(conntrack("mark"), *mask),
-            Expression::Number(*value),
-        ),
+        Statement::CtMarkIn { mask, set } => {
+            compare(Operator::EQ, and(conntrack("mark"), *mask), reference(set))
+        }
         Statement::CtMarkSet { mask, value } => {
             let kept = and(conntrack("mark"), !mask);
             let either = BinaryOperation::OR(vec![kept, Expression::Number(*value)]);

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use crate::changes::Changes;
 use crate::delta::SetChange;
 use crate::diff::{Planned, Step};
-use crate::in_force::{base_comment, digest_set, stamp_comment};
+use crate::in_force::{base_comment, digest_set};
 use crate::increment::replaced;
-use crate::layout::set_generation;
-use crate::load::{comment, create, switch};
-use crate::names::{BASE, DIGEST, Name, STAMP};
+use crate::load::{begin_generation, comment, create, switch};
+use crate::names::{BASE, DIGEST, GENERATION, Name};
 use crate::placement::logical_name;
 use crate::ruleset::Ruleset;
 use crate::transaction::Transaction;
@@ -29,9 +28,7 @@ pub(crate) fn steps(changes: &Changes<'_>) -> Planned {
         bumped = changes.takes_away_any();
         let next = if bumped { bits.next(current) } else { current };
         clear = bits.must_clear(current, next).then_some(bits);
-        set_generation(&mut new, bits, next);
-        let stamp = new.chains.entry(Name::fixed(STAMP)).or_default();
-        comment(stamp.rules.last_mut(), &stamp_comment(bits, next));
+        begin_generation(&mut new, bits, next);
     }
     let mut made = new.placed(place);
     let digest = Name::fixed(DIGEST).at(epoch);
@@ -60,9 +57,10 @@ pub(crate) fn steps(changes: &Changes<'_>) -> Planned {
     }
 }
 
-/// Whether a set stays as it is. Chains and maps do not.
+/// Whether a set stays as it is. Chains and maps do not, nor does the set with the generation.
 fn keeps_elements(changes: &Changes<'_>, name: &Name) -> bool {
-    changes.old.set(name).is_some() && !changes.delta.sets.contains_key(name)
+    let is_there = changes.old.set(name).is_some();
+    is_there && !changes.delta.sets.contains_key(name) && name.as_str() != GENERATION
 }
 
 /// All chains and maps as they will be, and the sets that change, by names without epochs.

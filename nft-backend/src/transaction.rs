@@ -223,7 +223,11 @@ fn write_object(f: &mut fmt::Formatter<'_>, table: &Name, object: &Object) -> fm
             interval,
         } => {
             let flags = if *interval { " flags interval;" } else { "" };
-            write!(f, "set inet {table} {name} {{ type {key};{flags} }}")
+            write!(f, "set inet {table} {name} {{ type {key};{flags}")?;
+            if let Some(room) = key.room() {
+                write!(f, " size {room};")?;
+            }
+            f.write_str(" }")
         }
         Object::Elements { set, elements } => write_elements(f, table, set, elements),
         Object::Map { name, family } => {

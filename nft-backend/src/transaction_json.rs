@@ -131,6 +131,8 @@ struct SetJson<'a> {
     map: Option<&'static str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     flags: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
 }
 
 /// nft takes one type as a string and several as a list.
@@ -220,6 +222,7 @@ fn made<'a>(table: &'a str, object: &'a Object) -> Json<'a> {
             Json::Set(SetJson {
                 types: Some(types(*key)),
                 flags,
+                size: key.room(),
                 ..set_json(table, name)
             })
         }
@@ -285,6 +288,7 @@ fn set_json<'a>(table: &'a str, name: &'a Name) -> SetJson<'a> {
         types: None,
         map: None,
         flags: &[],
+        size: None,
     }
 }
 

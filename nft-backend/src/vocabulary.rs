@@ -85,11 +85,11 @@ pub fn ct_reply() -> Statement {
     Statement::CtReply
 }
 
-/// `ct mark & MASK == GENERATION`
-pub fn ct_mark_is(bits: MarkBits, generation: Generation) -> Statement {
-    Statement::CtMarkIs {
+/// `ct mark & MASK == @set`
+pub fn ct_mark_in(bits: MarkBits, set: &Name) -> Statement {
+    Statement::CtMarkIn {
         mask: bits.mask(),
-        value: bits.value(generation),
+        set: set.clone(),
     }
 }
 

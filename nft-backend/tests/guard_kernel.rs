@@ -117,7 +117,7 @@ struct Attack {
     repair: Update,
 }
 
-const ATTACKS: [Attack; 10] = [
+const ATTACKS: [Attack; 12] = [
     Attack {
         command: |_| "delete table inet nopal".to_owned(),
         told: "table nopal deleted",
@@ -178,6 +178,25 @@ const ATTACKS: [Attack; 10] = [
         command: |kernel| format!("flush set inet nopal {}", name_of(kernel, "self4_", "")),
         told: "of self4_",
         repair: Update::Switch,
+    },
+    // The mark of every flow that was never evaluated.
+    Attack {
+        command: |kernel| {
+            let set = name_of(kernel, "generation_", "");
+            format!("add element inet nopal {set} {{ 0 }}")
+        },
+        told: "1 element of generation_",
+        repair: Update::Load,
+    },
+    Attack {
+        command: |kernel| {
+            format!(
+                "flush set inet nopal {}",
+                name_of(kernel, "generation_", "")
+            )
+        },
+        told: "of generation_",
+        repair: Update::Load,
     },
 ];
 

@@ -97,7 +97,7 @@ fn a_load_clears_up_leftovers_and_what_strangers_put_into_our_table() {
     );
     kernel.apply(&half.unwrap().create).unwrap();
     netns.load("table inet nopal { set s { type mark; elements = { 1 } }; counter k { }; }");
-    netns.load("table inet nopal { chain c { meta mark @s jump fast_e1; counter name k; }; }");
+    netns.load("table inet nopal { chain c { meta mark @s jump stamp_e1; counter name k; }; }");
     load(&mut kernel, &ruleset, &config, StandingFlows::Recheck).unwrap();
     assert_eq!(drift(&ruleset, &in_force(&kernel, &config)), []);
 }
@@ -124,6 +124,7 @@ fn drift_names_what_somebody_changed_by_hand() {
         "add element inet nopal e_web_any_e1 { tcp . 22 }",
         "delete element inet nopal eg4_e1 { 10.1.0.2 : goto e_web_e1 }",
         "add rule inet nopal stamp_e1 accept",
+        "add element inet nopal generation_e1 { 0 }",
         "add chain inet nopal strange",
     ] {
         netns.run(&["nft", command]);
@@ -135,9 +136,10 @@ fn drift_names_what_somebody_changed_by_hand() {
         [
             "chain strange is not ours",
             "set e_web_any_e1 has tcp . 22 too many",
+            "set generation_e1 has 0x00000000 too many",
             "set i_db_h4_e1 lacks 10.1.0.2 . tcp . 5432",
             "map eg4_e1 lacks 10.1.0.2 : goto e_web_e1",
-            "chain stamp_e1 has 3 rules in place of 2 rules",
+            "chain stamp_e1 has 4 rules in place of 3 rules",
         ]
     );
 }

@@ -9,6 +9,7 @@ use nft_backend::config::Config;
 use nft_backend::drift::drift;
 use nft_backend::fake::FakeKernel;
 use nft_backend::generation::MarkBits;
+use nft_backend::in_force::{InForce, ListedChain};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::layout::lay_out;
 use nft_backend::load::{LoadError, Loaded, StandingFlows, Step, load, plan};
@@ -210,4 +211,39 @@ fn other_mark_bits_or_another_priority_need_a_fresh_table() {
     drop_table.delete(Target::Table);
     kernel.apply(&drop_table).unwrap();
     reload(&mut kernel, &narrow()).unwrap();
+}
+
+/// Before there was a chain for it, the last rule of `stamp` wrote the generation and told it.
+#[test]
+fn the_generation_of_an_older_layout_is_counted_on() {
+    let config = Config::default();
+    let mut found = InForce::default();
+    let comment = |text: &str| Some(text.to_owned());
+    let base = ListedChain {
+        hook: Some(("forward".to_owned(), config.priority)),
+        rules: vec![comment("epoch 3"), None],
+        ..ListedChain::default()
+    };
+    let stamp = ListedChain {
+        rules: vec![None, comment("generation 5 mask 0xff000000")],
+        ..ListedChain::default()
+    };
+    for (name, chain) in [("nopal_forward", base), ("stamp_e3", stamp)] {
+        found.chains.insert(Name::new(name).unwrap(), chain);
+    }
+    let generation = |found: &InForce| found.generation().map(|(_, number)| number.to_string());
+    assert_eq!(generation(&found).as_deref(), Some("5"));
+    let load = plan(
+        &ruleset(&config),
+        &config,
+        Some(&found),
+        StandingFlows::Recheck,
+    )
+    .unwrap();
+    assert_eq!(load.epoch.to_string(), "4");
+    assert_eq!(
+        load.generation.map(|number| number.to_string()).as_deref(),
+        Some("6")
+    );
+    assert_eq!(load.clear_marks, None);
 }

@@ -45,6 +45,9 @@ impl Layout {
 
     pub(crate) fn put_in_force(self, lab: &Lab) -> Result<(), Failure> {
         let node = lab.node_namespace(NODE)?;
+        if !matches!(self, Self::Nothing) {
+            run(node, &["nft", "-f", "-"], FORGET)?;
+        }
         match self {
             Self::Nothing => Ok(()),
             Self::Conntrack => run(
@@ -75,6 +78,12 @@ impl Layout {
         }
     }
 }
+
+/// Takes the mark of datagrams of a flow that nobody has answered away again behind all rules, so that ours judge each
+/// of them; otherwise they would judge the first one alone. It stands beside every way of filtering but none, since it
+/// costs something itself.
+const FORGET: &str = "table inet forget { chain forget { type filter hook postrouting priority 0;
+    ct state new meta l4proto udp ct mark set 0; }; }\n";
 
 /// Whether iptables and ipset are there, and the kernel takes them: tried in a namespace of the lab.
 pub(crate) fn has_iptables(lab: &Lab) -> bool {

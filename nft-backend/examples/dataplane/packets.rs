@@ -1,31 +1,56 @@
 //! What a packet and a connection cost under each way of filtering.
+//!
+//! Each turn of a row has a turn of connection tracking alone beside it, now before and now after; what is told is the
+//! median of the differences of these pairs, so that what else the machine does, and what it does at other times, hits
+//! both of a pair alike.
 
 use std::io::Write;
 
 use crate::bed::{Bed, Flow};
 use crate::layouts::{Layout, has_iptables};
 use crate::policies::Load;
-use crate::{Effort, Failure, median};
+use crate::{Effort, Failure, Spread, median};
 
-/// What one way of filtering took, turn by turn.
-struct Column {
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Packets that all rules judge: nanoseconds.
+    Evaluated,
+    /// Packets of a flow that was answered: nanoseconds.
+    Established,
+    /// Connections a second.
+    Connections,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Evaluated, Self::Established, Self::Connections];
+}
+
+/// A way of filtering, with its two pods.
+struct Way {
     layout: Layout,
     bed: Bed,
     /// Never answered, and answered.
     flows: [Flow; 2],
-    nanoseconds: [Vec<f64>; 2],
-    connections: Vec<f64>,
+}
+
+/// What one way of filtering took, turn by turn, and connection tracking alone beside it; each by [`Kind`].
+struct Row {
+    way: Way,
+    own: [Vec<f64>; 3],
+    beside: [Vec<f64>; 3],
 }
 
 pub(crate) fn measure(out: &mut dyn Write, effort: &Effort) -> Result<(), Failure> {
     let with_iptables = has_iptables(&Bed::build()?.lab);
-    let mut columns = Vec::new();
+    let conntrack = Way::new(Layout::Conntrack)?;
+    let mut rows = Vec::new();
     for layout in layouts(with_iptables) {
-        columns.push(Column::new(layout)?);
+        rows.push(Row::new(layout)?);
     }
-    for _ in 0..effort.rounds {
-        for column in &mut columns {
-            column.take_turn(effort)?;
+    for round in 0..effort.rounds {
+        for row in &mut rows {
+            row.take_turn(&conntrack, round % 2 == 0, effort)?;
         }
     }
     writeln!(out, "### Packets and connections\n")?;
@@ -37,29 +62,37 @@ pub(crate) fn measure(out: &mut dyn Write, effort: &Effort) -> Result<(), Failur
     }
     writeln!(
         out,
+        "Differences are medians of {} pairs of turns of {:?}, one of them conntrack alone; what follows ± is 1.57 times \
+         the distance between their quartiles by the root of their number, which is about how far the median may be off.\n",
+        effort.rounds, effort.turn
+    )?;
+    writeln!(
+        out,
         "| rules | evaluated, ns a packet | over conntrack | established, ns a packet | over conntrack | connections a second | of conntrack |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
-    let figures: Vec<[f64; 3]> = columns.iter().map(Column::medians).collect();
-    let base = columns.iter().zip(&figures);
-    let mut base = base.filter(|(column, _)| matches!(column.layout, Layout::Conntrack));
-    let (_, base) = base.next().ok_or("conntrack alone was not measured")?;
-    for (column, [evaluated, established, rate]) in columns.iter().zip(&figures) {
-        writeln!(
-            out,
-            "| {} | {evaluated:.0} | {:+.0} | {established:.0} | {:+.0} | {rate:.0} | {:.1} % |",
-            column.layout.name(),
-            evaluated - base[0],
-            established - base[1],
-            rate / base[2] * 100.0
-        )?;
+    let all: Vec<Vec<f64>> = Kind::ALL
+        .iter()
+        .map(|kind| {
+            let beside = rows.iter().flat_map(|row| &row.beside[*kind as usize]);
+            beside.copied().collect()
+        })
+        .collect();
+    let [evaluated, established, rate] = [0, 1, 2].map(|kind| median(all[kind].clone()));
+    writeln!(
+        out,
+        "| {} | {evaluated:.0} | | {established:.0} | | {rate:.0} | |",
+        conntrack.layout.name()
+    )?;
+    for row in &rows {
+        writeln!(out, "| {} | {row} |", row.way.layout.name())?;
     }
     writeln!(out)?;
     Ok(())
 }
 
 fn layouts(with_iptables: bool) -> Vec<Layout> {
-    let mut layouts = vec![Layout::Nothing, Layout::Conntrack];
+    let mut layouts = vec![Layout::Nothing];
     for policies in [10, 1_000, 10_000] {
         layouts.extend([100, 10_000].map(|peers| Layout::Nopal(Load { policies, peers })));
     }
@@ -80,42 +113,81 @@ fn layouts(with_iptables: bool) -> Vec<Layout> {
     layouts
 }
 
-impl Column {
+impl Way {
     fn new(layout: Layout) -> Result<Self, Failure> {
         let bed = Bed::build()?;
         layout.put_in_force(&bed.lab)?;
         let flows = [bed.flow(false)?, bed.flow(true)?];
-        Ok(Self {
-            layout,
-            bed,
-            flows,
-            nanoseconds: Default::default(),
-            connections: Vec::new(),
-        })
+        Ok(Self { layout, bed, flows })
     }
 
     /// # Errors
     /// When a datagram was not forwarded: then something else was measured than what is said.
-    fn take_turn(&mut self, effort: &Effort) -> Result<(), Failure> {
-        for (flow, times) in self.flows.iter().zip(&mut self.nanoseconds) {
-            let before = self.bed.forwarded()?;
-            let (sent, time) = flow.flood(effort.turn)?;
-            let forwarded = self.bed.forwarded()? - before;
-            if forwarded < sent {
-                let name = self.layout.name();
-                return Err(
-                    format!("{name}: {forwarded} of {sent} datagrams were forwarded").into(),
-                );
-            }
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            times.push(time.as_nanos() as f64 / sent as f64);
+    fn take(&self, kind: Kind, effort: &Effort) -> Result<f64, Failure> {
+        let flow = match kind {
+            Kind::Evaluated => &self.flows[0],
+            Kind::Established => &self.flows[1],
+            Kind::Connections => return self.bed.connections(effort.turn),
+        };
+        let before = self.bed.forwarded()?;
+        let (sent, time) = flow.flood(effort.turn)?;
+        let forwarded = self.bed.forwarded()? - before;
+        if forwarded < sent {
+            let name = self.layout.name();
+            return Err(format!("{name}: {forwarded} of {sent} datagrams were forwarded").into());
         }
-        self.connections.push(self.bed.connections(effort.turn)?);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        Ok(time.as_nanos() as f64 / sent as f64)
+    }
+}
+
+impl Row {
+    fn new(layout: Layout) -> Result<Self, Failure> {
+        Ok(Self {
+            way: Way::new(layout)?,
+            own: Default::default(),
+            beside: Default::default(),
+        })
+    }
+
+    fn take_turn(
+        &mut self,
+        conntrack: &Way,
+        is_first: bool,
+        effort: &Effort,
+    ) -> Result<(), Failure> {
+        for kind in Kind::ALL {
+            let (own, beside) = if is_first {
+                let own = self.way.take(kind, effort)?;
+                (own, conntrack.take(kind, effort)?)
+            } else {
+                let beside = conntrack.take(kind, effort)?;
+                (self.way.take(kind, effort)?, beside)
+            };
+            self.own[kind as usize].push(own);
+            self.beside[kind as usize].push(beside);
+        }
         Ok(())
     }
 
-    fn medians(&self) -> [f64; 3] {
-        let [evaluated, established] = &self.nanoseconds;
-        [evaluated, established, &self.connections].map(|values| median(values.clone()))
+    fn pairs(&self, kind: Kind, compare: impl Fn(f64, f64) -> f64) -> Spread {
+        let (own, beside) = (&self.own[kind as usize], &self.beside[kind as usize]);
+        let pairs = own.iter().zip(beside);
+        Spread::of(pairs.map(|(own, beside)| compare(*own, *beside)).collect())
+    }
+}
+
+/// The cells of the row behind its name.
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for kind in [Kind::Evaluated, Kind::Established] {
+            let own = median(self.own[kind as usize].clone());
+            let Spread { median, error } = self.pairs(kind, |own, beside| own - beside);
+            write!(f, "{own:.0} | {median:+.0} ± {error:.0} | ")?;
+        }
+        let own = median(self.own[Kind::Connections as usize].clone());
+        let Spread { median, error } =
+            self.pairs(Kind::Connections, |own, beside| own / beside * 100.0);
+        write!(f, "{own:.0} | {median:.1} ± {error:.1} %")
     }
 }

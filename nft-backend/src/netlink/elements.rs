@@ -218,6 +218,7 @@ fn write_key(writer: &mut Writer, element: &Element, end: End) {
             write_address(writer, *first);
             return write_address(writer, *second);
         }
+        Element::Mark(mark) => return writer.raw(&mark.to_ne_bytes()),
         Element::Port(part) => (part.protocol, part.ports),
         Element::PeerPort(part) => {
             write_address(writer, address(&part.peer));

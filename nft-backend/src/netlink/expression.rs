@@ -101,10 +101,10 @@ impl Expressions<'_> {
                 self.load_ct(NFT_CT_DIRECTION);
                 self.compare(NFT_CMP_EQ, &[IP_CT_DIR_REPLY]);
             }
-            Statement::CtMarkIs { mask, value } => {
+            Statement::CtMarkIn { mask, set } => {
                 self.load_ct(NFT_CT_MARK);
                 self.mask(*mask, 0);
-                self.compare(NFT_CMP_EQ, &value.to_ne_bytes());
+                self.lookup(set.as_str(), |_| {});
             }
             Statement::CtMarkSet { mask, value } => {
                 self.load_ct(NFT_CT_MARK);

@@ -3,9 +3,9 @@
 
 use super::uapi::{
     NFT_DATA_VERDICT, NFT_SET_CONCAT, NFT_SET_INTERVAL, NFT_SET_MAP, NFTA_LIST_ELEM,
-    NFTA_SET_DATA_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DESC, NFTA_SET_DESC_CONCAT, NFTA_SET_FIELD_LEN,
-    NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME,
-    NFTA_SET_TABLE, NFTA_SET_USERDATA,
+    NFTA_SET_DATA_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DESC, NFTA_SET_DESC_CONCAT, NFTA_SET_DESC_SIZE,
+    NFTA_SET_FIELD_LEN, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE,
+    NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_SET_USERDATA,
 };
 use super::writer::Writer;
 use crate::element::Key;
@@ -34,11 +34,17 @@ const INET_SERVICE: DataType = DataType {
     number: 13,
     length: 2,
 };
+const MARK: DataType = DataType {
+    number: 19,
+    length: 4,
+};
 /// In a concatenation the numbers of the types stand side by side in so many bits each.
 const TYPE_BITS: u32 = 6;
 
 /// The tag of nft's own record of the byte order of a set's key (libnftnl: `NFTNL_UDATA_SET_KEYBYTEORDER`).
 const KEY_BYTE_ORDER: u8 = 0;
+/// The order of marks: the machine's own.
+const HOST_ENDIAN: u32 = 1;
 /// The order of addresses, ports and single bytes.
 pub(crate) const BIG_ENDIAN: u32 = 2;
 /// Each field of a concatenation has a byte order of its own.
@@ -112,7 +118,16 @@ pub(crate) fn write_set(
             });
         });
     }
-    let order = if concatenated { MIXED } else { BIG_ENDIAN };
+    if let Some(room) = key.room() {
+        writer.nested(NFTA_SET_DESC, |writer| {
+            writer.put_u32(NFTA_SET_DESC_SIZE, room);
+        });
+    }
+    let order = match key {
+        Key::Mark => HOST_ENDIAN,
+        _ if concatenated => MIXED,
+        _ => BIG_ENDIAN,
+    };
     write_byte_order(writer, order);
 }
 
@@ -162,6 +177,7 @@ fn types(key: Key) -> &'static [DataType] {
         Key::Port => &[INET_PROTO, INET_SERVICE],
         Key::PeerPort(Family::V4) => &[IPV4_ADDR, INET_PROTO, INET_SERVICE],
         Key::PeerPort(Family::V6) => &[IPV6_ADDR, INET_PROTO, INET_SERVICE],
+        Key::Mark => &[MARK],
     }
 }
 
@@ -179,6 +195,7 @@ mod tests {
             (Key::Port, 0x30d),
             (Key::PeerPort(Family::V4), 0x730d),
             (Key::PeerPort(Family::V6), 0x830d),
+            (Key::Mark, 19),
         ] {
             assert_eq!(number(key), expected, "{key}");
         }
