@@ -51,10 +51,7 @@ pub enum Side {
 
 /// Evaluates every pair. `only` narrows to one port. Pods that have finished are nowhere and left out.
 pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> Matrix {
-    let only = only.map(|port| match port {
-        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
-        FlowPort::Other => Protocols::without_ports(),
-    });
+    let only = only.map(crate::port::set);
     let narrow = |allowed: PortSet| match &only {
         Some(only) => allowed.intersection(only),
         None => allowed,
@@ -104,16 +101,6 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
     Matrix {
         endpoints,
         connections,
-    }
-}
-
-struct Protocols;
-
-impl Protocols {
-    /// Every protocol that has no ports.
-    fn without_ports() -> PortSet {
-        let with_ports = policy_core::Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
-        PortSet::all().difference(&with_ports.into_iter().collect())
     }
 }
 

@@ -2,21 +2,27 @@
 
 mod annotations;
 pub mod apply;
+mod closing;
+pub mod coverage;
 pub mod demo;
 mod demo_matrix;
 pub mod denials;
 pub mod diff;
 mod diff_markdown;
+pub mod equivalence;
 pub mod explanation;
+pub mod exposure;
 pub mod findings;
 pub(crate) mod fingerprint;
 pub mod matrix;
+pub mod query;
 pub mod rules;
 pub mod ruleset;
 mod sarif;
 mod snippet;
 pub mod status;
 mod status_counts;
+pub mod suggestion;
 pub mod tests;
 pub(crate) mod words;
 mod xml;
