@@ -65,8 +65,8 @@ pub fn closings(
         (Direction::Egress, flow.from),
     ];
     let plans = ends.into_iter().filter_map(|(direction, address)| {
-        let pod = owner(cluster, address)?;
-        let mut steps = removals(cluster, flow, decision, direction);
+        let pod = owner(cluster, graph, address)?;
+        let mut steps = removals((cluster, graph), flow, decision, direction);
         let is_open = graph.isolation(pod, direction) != Isolation::Enforced;
         if is_open {
             steps.push(Closing::Isolate {
@@ -81,14 +81,20 @@ pub fn closings(
     best.map(|(_, _, steps)| steps).unwrap_or_default()
 }
 
-fn owner(cluster: &Cluster, address: IpAddr) -> Option<&Pod> {
+/// The pod that an address belongs to alone.
+fn owner<'c>(cluster: &'c Cluster, graph: &RuleGraph, address: IpAddr) -> Option<&'c Pod> {
     let mut pods = cluster.pods().values().map(AsRef::as_ref);
-    pods.find(|pod: &&Pod| pod.is_selectable() && pod.addresses.contains(&address))
+    pods.find(|pod: &&Pod| {
+        pod.addresses.contains(&address) && graph.addresses(pod).contains(&address)
+    })
 }
+
+/// A cluster and what it means.
+type Meant<'c> = (&'c Cluster, &'c RuleGraph);
 
 /// What of the rules of a direction admits the flow.
 fn removals(
-    cluster: &Cluster,
+    (cluster, graph): Meant<'_>,
     flow: &Flow,
     decision: &Decision,
     wanted: Direction,
@@ -108,7 +114,7 @@ fn removals(
         if let (Some(found), Some(written)) = (found, written)
             && *direction == wanted
         {
-            let parts = parts(cluster, flow, found, *direction, written);
+            let parts = parts((cluster, graph), flow, found, *direction, written);
             steps.extend(parts.into_iter().map(|part| Closing::Remove {
                 policy: policy.clone(),
                 direction: *direction,
@@ -122,7 +128,7 @@ fn removals(
 
 /// The parts of a rule without which it does not admit the flow, the fewest of them.
 fn parts(
-    cluster: &Cluster,
+    meant: Meant<'_>,
     flow: &Flow,
     policy: &Policy,
     direction: Direction,
@@ -131,7 +137,7 @@ fn parts(
     let Rule::Allow { peers, ports } = rule else {
         return vec![Part::Whole];
     };
-    let admits = |rule| admits(cluster, flow, policy, direction, rule);
+    let admits = |rule| admits(meant, flow, policy, direction, rule);
     let mut plans = vec![vec![Part::Whole]];
     if let Peers::Listed(listed) = peers {
         let admitting = |index: &usize| {
@@ -167,7 +173,7 @@ fn parts(
 
 /// Whether a policy with this rule alone admits the flow, asked of the ends alone.
 fn admits(
-    cluster: &Cluster,
+    (cluster, graph): Meant<'_>,
     flow: &Flow,
     policy: &Policy,
     direction: Direction,
@@ -190,7 +196,7 @@ fn admits(
     let mut ends = Cluster::default();
     for pod in [flow.from, flow.to]
         .into_iter()
-        .filter_map(|end| owner(cluster, end))
+        .filter_map(|end| owner(cluster, graph, end))
     {
         if let Some(labels) = cluster.namespaces().get(&pod.id.namespace) {
             ends.insert_namespace(&pod.id.namespace, labels);

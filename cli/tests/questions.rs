@@ -355,14 +355,18 @@ fn a_difference_comes_with_the_simplest_example() {
         (
             "10.128.0.0/9",
             "10.128.0.0/10",
-            "only one.yaml: 10.192.0.0/10 -> shop/[app=a]: TCP 80-81",
+            "only one.yaml: [other]/[other] -> shop/[app=a]: TCP 80-81",
         ),
         (
             "[{port: http}, ",
             "[",
-            "only one.yaml admits for ingress: 10.0.0.0/8 -> shop/[app=a]: TCP port named http",
+            "only one.yaml admits for ingress: 10.0.0.0/9 -> shop/[app=a]: TCP port named http",
         ),
-        ("{app: b}", "{app: b, tier: x}", "only other.yaml: "),
+        (
+            "{app: b}",
+            "{app: b, tier: x}",
+            "only other.yaml admits for ingress: 10.0.0.0/8 -> shop/[app=b]: ",
+        ),
     ] {
         let other = SAME.replace(from, to);
         assert_ne!(other, SAME);

@@ -256,7 +256,8 @@ fn told_outside(mut pieces: Vec<(IpSet, PortSet)>, internet: &IpSet) -> Vec<(Aud
     }
     let mut rest: BTreeMap<PortSet, IpSet> = BTreeMap::new();
     for (addresses, ports) in pieces {
-        if !addresses.intersection(internet).is_empty() {
+        let addresses = addresses.intersection(internet);
+        if !addresses.is_empty() && !ports.is_empty() {
             let known = rest.entry(ports).or_default();
             *known = known.union(&addresses);
         }

@@ -117,8 +117,9 @@ pub fn suggest(
     let mut suggestion = Suggestion::default();
     let mut found = Vec::new();
     let finder = workload::Finder::new(cluster, written);
+    let graph = RuleGraph::compile(cluster);
     for flow in flows {
-        match find(&finder, flow) {
+        match find(&finder, flow).and_then(|flow| admissible(&graph, flow)) {
             Ok(flow) => found.extend(with_dns(flow)),
             Err(reason) => suggestion.left_out.push(LeftOut {
                 line: flow.line,
@@ -149,8 +150,7 @@ pub fn suggest(
         .filter(|flow| !denying(&graph, flow).is_empty())
         .map(|flow| flow.line)
         .collect();
-    let reason =
-        "no rule can admit it: an address is claimed by several pods, or its ends share no family";
+    let reason = "the policies that were found do not admit it";
     let denied = denied.into_iter();
     suggestion.left_out.extend(denied.map(|line| LeftOut {
         line,
@@ -187,6 +187,20 @@ fn find(finder: &workload::Finder<'_>, flow: &WrittenFlow) -> Result<Found, Stri
     })
 }
 
+/// The flow, where some rule could admit it.
+fn admissible(graph: &RuleGraph, flow: Found) -> Result<Found, String> {
+    for end in [&flow.from, &flow.to] {
+        if let Party::Pod(pod, _) = end
+            && graph.addresses(pod).len() < pod.addresses.len()
+        {
+            return Err(format!("{} is not the only pod with its address", pod.id));
+        }
+    }
+    let pairs = address_pairs(&flow.from.end(), &flow.to.end(), None);
+    pairs.map_err(|error| error.to_string())?;
+    Ok(flow)
+}
+
 /// Names are asked for over UDP, and over TCP when the answer is long: who may do the one must do the other.
 fn with_dns(flow: Found) -> Vec<Found> {
     let Party::Pod(_, workload) = &flow.to else {
@@ -212,6 +226,9 @@ fn needs(
     flow: &Found,
     isolating: Isolating,
 ) -> BTreeSet<Direction> {
+    if passes_always(graph, flow) {
+        return BTreeSet::new();
+    }
     let mut needed = denying(graph, flow);
     let ends = [
         (Direction::Ingress, &flow.to),
@@ -230,6 +247,24 @@ fn needs(
     needed
 }
 
+/// Whether no policy decides the flow: a pod reaches itself and its node. Replicas of one template are not one pod.
+fn passes_always(graph: &RuleGraph, flow: &Found) -> bool {
+    if let Party::Pod(pod, _) = &flow.from
+        && pod.id.name.contains('/')
+    {
+        return false;
+    }
+    let pairs = address_pairs(&flow.from.end(), &flow.to.end(), None).unwrap_or_default();
+    let (protocol, number) = flow.port;
+    let port = FlowPort::Port(protocol, number);
+    let is_above = |because: &Because| matches!(because, Because::OwnAddress | Because::OwnNode);
+    let mut decisions = pairs.iter().map(|(_, from, to)| {
+        let (from, to) = (*from, *to);
+        graph.evaluate(&Flow { from, to, port })
+    });
+    !pairs.is_empty() && decisions.all(|decision| decision.because.iter().all(is_above))
+}
+
 /// Whether no policy of the input isolates the pod.
 fn is_open(cluster: &Cluster, pod: &Pod, direction: Direction) -> bool {
     let mut policies = cluster.policies().values();
@@ -244,10 +279,7 @@ fn is_open(cluster: &Cluster, pod: &Pod, direction: Direction) -> bool {
 fn denying(graph: &RuleGraph, flow: &Found) -> BTreeSet<Direction> {
     let (from, to) = (flow.from.end(), flow.to.end());
     let mut found = BTreeSet::new();
-    let Ok(pairs) = address_pairs(&from, &to, None) else {
-        return Direction::ALL.into_iter().collect();
-    };
-    for (_, from, to) in pairs {
+    for (_, from, to) in address_pairs(&from, &to, None).unwrap_or_default() {
         let (protocol, number) = flow.port;
         let port = FlowPort::Port(protocol, number);
         for because in graph.evaluate(&Flow { from, to, port }).because {
@@ -255,7 +287,6 @@ fn denying(graph: &RuleGraph, flow: &Found) -> BTreeSet<Direction> {
                 Because::Isolates { direction, .. } | Because::Audited { direction, .. } => {
                     found.insert(direction);
                 }
-                Because::Contested { .. } => found.extend(Direction::ALL),
                 _ => {}
             }
         }
