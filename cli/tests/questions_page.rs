@@ -1,5 +1,6 @@
 //! What `docs/questions.md` shows is what the commands print. `UPDATE=1` writes it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,7 +19,8 @@ fn the_page_shows_what_the_commands_print() -> TestResult {
     for part in parts {
         let (command, rest) = part.split_once('\n').ok_or("a command without an end")?;
         let (_, after) = rest.split_once("```").ok_or("a block without an end")?;
-        written += &format!("{FENCE}{command}\n{}```{after}", output(&root, command)?);
+        let shown = output(&root, command)?;
+        write!(written, "{FENCE}{command}\n{shown}```{after}")?;
         commands += 1;
     }
     assert!(commands >= 8, "{commands} commands");

@@ -83,9 +83,16 @@ pub fn exposure(inventory: &Inventory<'_>, pods: Vec<(PodId, Standing)>) -> Expo
     let own: Vec<&Pod> = pods.iter().map(|(id, _)| all[id].as_ref()).collect();
     let mut table = PortTable::new();
     let kinds = Kinds::new(vec![(&graph, &own)], &pods, &mut table);
-    let peers: Vec<usize> = (0..kinds.len())
+    let mut peers: Vec<usize> = (0..kinds.len())
         .filter(|&kind| kinds.is_subject(kind))
         .collect();
+    let unknown: BTreeMap<usize, Vec<usize>> = peers
+        .iter()
+        .map(|&kind| (kind, unknown(&kinds.members[kind], &pods)))
+        .filter(|(_, pods)| !pods.is_empty())
+        .collect();
+    // Most pods admit nothing to unknown ones, and then nothing to all: asked first, the others need not be asked.
+    peers.sort_by_key(|kind| !unknown.contains_key(kind));
     let internet = internet();
     let mut found: BTreeMap<(Direction, Audience, PortSet), Vec<usize>> = BTreeMap::new();
     for &kind in &peers {
@@ -104,7 +111,7 @@ pub fn exposure(inventory: &Inventory<'_>, pods: Vec<(PodId, Standing)>) -> Expo
             });
             let towards = Towards {
                 cluster: to_all(&kinds, (kind, direction), &peers, &mut table),
-                unknown: to_unknown(&kinds, (kind, direction), &peers, &pods, &mut table),
+                unknown: to_unknown(&kinds, (kind, direction), &unknown, &mut table),
                 outside: outside
                     .filter(|(addresses, _)| !addresses.is_empty())
                     .collect(),
@@ -165,26 +172,24 @@ fn to_all(
     all
 }
 
+/// Those of the pods that are of namespaces which the input does not hold.
+fn unknown(members: &[usize], pods: &[(PodId, Standing)]) -> Vec<usize> {
+    let is_meant = |pod: &usize| is_unknown(&pods[*pod].0.namespace);
+    members.iter().copied().filter(is_meant).collect()
+}
+
 /// What they admit to pods of namespaces that the input does not hold, by the ports.
 fn to_unknown(
     kinds: &Kinds<'_>,
     (kind, direction): (usize, Direction),
-    peers: &[usize],
-    pods: &[(PodId, Standing)],
+    unknown: &BTreeMap<usize, Vec<usize>>,
     table: &mut PortTable,
 ) -> BTreeMap<PortsId, Vec<usize>> {
     let mut found: BTreeMap<PortsId, Vec<usize>> = BTreeMap::new();
-    for &peer in peers {
-        let members = kinds.members[peer].iter().copied();
-        let unknown: Vec<usize> = members
-            .filter(|&pod| is_unknown(&pods[pod].0.namespace))
-            .collect();
-        if unknown.is_empty() {
-            continue;
-        }
+    for (&peer, pods) in unknown {
         match kinds.admitted(0, (kind, direction, peer), table) {
             None | Some(PortTable::NONE) => {}
-            Some(ports) => found.entry(ports).or_default().extend(unknown),
+            Some(ports) => found.entry(ports).or_default().extend(pods),
         }
     }
     found
