@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use policy_core::{Because, Decision, Flow, FlowPort, RuleGraph, Verdict};
 
+use crate::closing::{Closing, closings};
 use crate::inventory::{EndError, Family, Inventory, address_pairs};
 use crate::manifest::Place;
 use crate::remedy::{Remedy, remedies};
@@ -34,6 +35,8 @@ pub struct Answer {
     pub decision: Decision,
     /// For a denial, and for what passes only because it is audited, the smallest change that would admit the flow.
     pub remedies: Vec<Remedy>,
+    /// For what is allowed, the smallest change that would deny the flow.
+    pub closings: Vec<Closing>,
 }
 
 impl Explanation {
@@ -69,6 +72,7 @@ pub fn explain(
             from,
             to,
             remedies: remedies(&inventory.cluster, &flow, &decision),
+            closings: closings(&inventory.cluster, graph, &flow, &decision),
             decision,
         }
     });

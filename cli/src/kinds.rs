@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use policy_core::reach::{PortTable, PortsId, Reach};
-use policy_core::{Pod, PodId, RuleGraph};
+use policy_core::{Direction, Pod, PodId, RuleGraph};
 
 use crate::inventory::Standing;
 use crate::matrix::families;
@@ -25,6 +25,8 @@ pub(crate) struct Kinds<'a> {
     pub(crate) has_inner: Vec<bool>,
     /// For each kind, whether it is one pod that may be near to others.
     is_alone: Vec<bool>,
+    /// For each pod, whether it stands for several.
+    is_template: Vec<bool>,
 }
 
 impl<'a> Kinds<'a> {
@@ -79,6 +81,10 @@ impl<'a> Kinds<'a> {
             has_inner: members.iter().map(|kind| kind.2).collect(),
             is_alone: members.iter().map(|kind| kind.3).collect(),
             members: members.into_iter().map(|kind| kind.0).collect(),
+            is_template: pods
+                .iter()
+                .map(|(id, standing)| is_template(&id.name, *standing))
+                .collect(),
         }
     }
 
@@ -92,6 +98,11 @@ impl<'a> Kinds<'a> {
         self.members[kind][0]
     }
 
+    /// Whether a pod (a position in the list) stands for several.
+    pub(crate) fn is_template(&self, pod: usize) -> bool {
+        self.is_template[pod]
+    }
+
     /// Whether only the new input has the pods of a kind.
     pub(crate) fn has_appeared(&self, kind: usize) -> bool {
         self.has_appeared[kind]
@@ -103,6 +114,22 @@ impl<'a> Kinds<'a> {
         self.sides
             .iter()
             .any(|(_, pods)| pods[first].is_selectable())
+    }
+
+    /// What the policies of one kind alone admit on one side, from or to another kind, whatever the policies of the other
+    /// say; `None` from a single pod to itself.
+    pub(crate) fn admitted(
+        &self,
+        side: usize,
+        (of, direction, peer): (usize, Direction, usize),
+        table: &mut PortTable,
+    ) -> Option<PortsId> {
+        if of == peer && !self.has_inner[of] {
+            return None;
+        }
+        let reach = &self.reaches[side];
+        let [of, peer] = [of, peer].map(|kind| reach.kind(self.first(kind)));
+        Some(reach.admits(of, direction, peer, table))
     }
 
     /// What may flow from one kind to another on one side; `None` from a single pod to itself.

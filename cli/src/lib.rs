@@ -1,6 +1,7 @@
 //! The `nopal` command: offline tools and the data plane, from one rule graph.
 
 pub mod args;
+pub mod closing;
 pub mod commands;
 pub mod connectivity;
 pub mod coverage;
@@ -20,8 +21,10 @@ pub mod matrix;
 pub mod owners;
 pub mod picture;
 pub mod port;
+pub mod questions;
 pub mod reachable;
 pub mod remedy;
 pub mod report;
 pub mod snapshot;
+pub mod suggest;
 pub mod view;

@@ -54,7 +54,7 @@ pub enum Side {
 
 /// Takes every pair. `only` narrows to one port. Pods that have finished are nowhere and left out.
 pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> Matrix {
-    let only = only.map(as_ports);
+    let only = only.map(crate::port::set);
     let pods = cluster.pods().values().filter(|pod| !pod.finished);
     let pods: Vec<_> = pods.map(|pod| (pod.id.clone(), Standing::Known)).collect();
     let reachable = Reachable::new(cluster, graph, &pods, only.as_ref());
@@ -100,17 +100,6 @@ pub fn matrix(cluster: &Cluster, graph: &RuleGraph, only: Option<FlowPort>) -> M
     Matrix {
         endpoints,
         connections,
-    }
-}
-
-/// One port as a set; `icmp` stands for every protocol that has no ports.
-pub fn as_ports(port: FlowPort) -> PortSet {
-    match port {
-        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
-        FlowPort::Other => {
-            let with_ports = policy_core::Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
-            PortSet::all().difference(&with_ports.into_iter().collect())
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ports as people write them.
 
-use policy_core::{FlowPort, Protocol};
+use policy_core::{FlowPort, PortSet, Protocol};
 
 /// Reads `80/TCP`, `tcp/80`, `80` (which is TCP), or `icmp` (which stands for every protocol without ports).
 ///
@@ -23,6 +23,18 @@ pub fn parse(text: &str) -> Result<FlowPort, String> {
         _ => Err(format!(
             "{text:?} is no port: write 80/TCP, 53/UDP, 9/SCTP or icmp"
         )),
+    }
+}
+
+/// The set of this port alone.
+#[must_use]
+pub fn set(port: FlowPort) -> PortSet {
+    match port {
+        FlowPort::Port(protocol, number) => PortSet::range(protocol, number, number),
+        FlowPort::Other => {
+            let with_ports = Protocol::ALL.map(|protocol| (protocol, 0, u16::MAX));
+            PortSet::all().difference(&with_ports.into_iter().collect())
+        }
     }
 }
 

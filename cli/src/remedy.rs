@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::Rule;
-use policy_core::{Because, Cluster, Decision, Direction, Flow, FlowPort, Pod, Policy, PolicyId};
+use policy_core::{
+    Because, Cluster, Decision, Direction, Flow, FlowPort, Labels, Pod, Policy, PolicyId,
+};
 use serde_json::{Map, Value, json};
 
 /// Labels that controllers put on pods: they differ from pod to pod, or from one rollout to the next.
@@ -91,6 +93,14 @@ fn selected(cluster: &Cluster, policy: &Policy) -> usize {
     .count()
 }
 
+/// The labels that all pods of a workload have, and keep.
+pub(crate) fn lasting(labels: &Labels) -> Labels {
+    let lasting = labels
+        .iter()
+        .filter(|(key, _)| !PASSING_LABELS.contains(key));
+    lasting.collect()
+}
+
 /// The peer entry for an address: its pod by labels, or the address itself.
 fn peer(cluster: &Cluster, policy: &Policy, address: IpAddr) -> Value {
     let is_holder = |pod: &&Pod| pod.is_selectable() && pod.addresses.contains(&address);
@@ -99,11 +109,8 @@ fn peer(cluster: &Cluster, policy: &Policy, address: IpAddr) -> Value {
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         return json!({ "ipBlock": { "cidr": format!("{address}/{prefix}") } });
     };
-    let lasting = pod
-        .labels
+    let labels: Map<String, Value> = lasting(&pod.labels)
         .iter()
-        .filter(|(key, _)| !PASSING_LABELS.contains(key));
-    let labels: Map<String, Value> = lasting
         .map(|(key, value)| (key.to_owned(), json!(value)))
         .collect();
     let pods = if labels.is_empty() {
@@ -134,7 +141,7 @@ impl Remedy {
 }
 
 /// A value in YAML's flow style, text quoted where it could be read as something else.
-fn flow_style(value: &Value) -> String {
+pub(crate) fn flow_style(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let pairs = map

@@ -173,7 +173,10 @@ fn an_answer_names_the_rule_and_its_line() {
             0,
             "shop/Deployment/web (10.244.0.1) -> shop/api (10.244.0.2) 8080/TCP: allow\n\
              \x20 because not isolated for egress\n\
-             \x20 because shop/api ingress[0]  (shop.yaml:27)\n"
+             \x20 because shop/api ingress[0]  (shop.yaml:27)\n\
+             \x20 the smallest change that denies it:\n\
+             \x20   remove spec.ingress[0].from[0] of shop/api  (shop.yaml:28)\n\
+             \x20     podSelector: {matchLabels: {app: web}}\n"
         )
     );
     let (code, text, _) = explain("198.51.100.7", "8080/TCP");
@@ -211,6 +214,15 @@ fn an_answer_in_json_has_verdict_and_reasons() {
     );
     assert_eq!(answer["families"][0]["family"], "IPv4");
     assert_eq!(answer["families"][0]["remedies"], json!([]));
+    assert_eq!(
+        answer["families"][0]["closings"],
+        json!([{
+            "action": "remove",
+            "policy": "shop/api",
+            "path": "spec.ingress[0].from[1]",
+            "place": "shop.yaml:29",
+        }])
+    );
 }
 
 #[test]

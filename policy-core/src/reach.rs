@@ -218,6 +218,27 @@ impl Reach {
         all
     }
 
+    /// What the policies of pods of one kind alone admit from (ingress) or to (egress) pods of another kind, in any
+    /// address family that both have, whatever the other end's policies say.
+    pub fn admits(
+        &self,
+        of: u32,
+        direction: Direction,
+        peer: u32,
+        table: &mut PortTable,
+    ) -> PortsId {
+        let mut all = PortTable::NONE;
+        for &own in &self.kinds[of as usize] {
+            let own = &self.spots[own as usize];
+            for &other in &self.kinds[peer as usize] {
+                if own.is_v4 == self.spots[other as usize].is_v4 {
+                    all = table.union(all, self.row(own, direction, other));
+                }
+            }
+        }
+        all
+    }
+
     fn row(&self, of: &Spot, direction: Direction, peer: u32) -> PortsId {
         match &self.rows[of.rows[direction as usize]] {
             Row::Everything => PortTable::ALL,

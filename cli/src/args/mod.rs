@@ -4,6 +4,7 @@ mod lint;
 mod model;
 mod node;
 mod pictures;
+mod questions;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
 pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
 pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
 pub use pictures::Graph;
+pub use questions::{Coverage, Equiv, Exposure, Isolate, OneDirection, Query, Scope, Suggest};
 
 /// Kubernetes network policies: lint, explain, test, and enforce them alongside any CNI.
 #[derive(Debug, Parser)]
@@ -60,6 +62,37 @@ pub enum Command {
     ///
     /// Without --file it is printed; without --check or --update the file is written if there is none.
     Snapshot(Snapshot),
+    /// Show what is open to the internet, to the whole cluster, and to namespaces that the input does not hold.
+    ///
+    /// It is asked of each workload's own policies, ingress and egress: the other end's may change without anybody looking
+    /// at this one. Most of the internet counts as the internet; of it, single blocks are told as such and fail nothing.
+    Exposure(Exposure),
+    /// Ask who reaches whom, by names, labels and addresses.
+    ///
+    /// An END is any (everybody), pods, external (every address that is no pod's), unknown (pods of namespaces that the
+    /// input does not hold), an address or a CIDR (the pods that have one of these addresses among them), namespace/pod,
+    /// namespace/Kind/name, namespace/* or labels in kubectl's language: 'ns:team=a pod:app in (web,api),!legacy', each
+    /// part alone too.
+    ///
+    /// Names in brackets are pods that the input does not hold: those that policies speak of, and for labels one of a
+    /// namespace that is not there. --known leaves them out. With --not nothing must connect, and the exit code is 1 if
+    /// anything does.
+    Query(Query),
+    /// Tell whether two inputs mean the same.
+    ///
+    /// First the pods of the inputs are compared, as `diff` does. Then policies are compared for pods and namespaces with
+    /// any labels at all: each direction of a pod by itself, whatever the other end's policies say. Exit code 1 when they
+    /// differ, with the simplest examples.
+    Equiv(Equiv),
+    /// Show which workloads no policy isolates.
+    Coverage(Coverage),
+    /// Write the least policies that admit given flows.
+    ///
+    /// The flows are lines such as `shop/web -> shop/api 8080/TCP`, a YAML list of {from, to, port}, or JSON lines as
+    /// `watch-denied --format json` prints them. A pod stands for its workload: policies select by the labels that its
+    /// template gives it. The policies are compiled before they are printed: all flows must pass, and what passes besides is
+    /// told.
+    Suggest(Suggest),
     /// Print the nftables rules of a node.
     ///
     /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the

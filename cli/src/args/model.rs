@@ -101,7 +101,7 @@ pub enum Version {
 }
 
 impl Version {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("git:") else {
             return Ok(Self::Path(text.into()));
         };

@@ -1,16 +1,15 @@
 //! `nopal diff`: which connections two inputs allow differently.
 
-use super::Outcome;
-use crate::args::{Arguments, Diff, FailOn, Version};
+use super::{Outcome, load};
+use crate::args::{Arguments, Diff, FailOn};
 use crate::diff::{Difference, difference};
 use crate::inventory::Pair;
-use crate::manifest::{self, Manifests};
-use crate::{git, report};
+use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
     let mut read = Vec::new();
     for version in [&options.old, &options.new] {
-        match manifests(version, &options.namespace) {
+        match load::version(version, &options.namespace) {
             Ok(manifests) => read.push(manifests),
             Err(message) => {
                 report::print_error(&format!("error: {version}: {message}"));
@@ -31,20 +30,6 @@ pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
         Outcome::Found
     } else {
         Outcome::Fine
-    }
-}
-
-/// What a version holds. The files of a revision have its name before theirs in messages.
-fn manifests(version: &Version, namespace: &str) -> Result<Manifests, String> {
-    match version {
-        Version::Path(path) => Ok(manifest::read(std::slice::from_ref(path), namespace)),
-        Version::Revision { revision, path } => {
-            let tree = git::checkout(revision)?;
-            let found = tree.path(path)?.filter(|found| found.exists());
-            let found =
-                found.ok_or_else(|| format!("revision {revision} has no {}", path.display()))?;
-            Ok(manifest::read_as(&found, &version.to_string(), namespace))
-        }
     }
 }
 

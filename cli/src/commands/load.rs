@@ -1,10 +1,10 @@
 //! What every command does first: read the input, and say what could not be read.
 
 use super::Outcome;
-use crate::args::{Arguments, InputArguments};
+use crate::args::{Arguments, InputArguments, Version};
 use crate::inventory::{Inventory, MadeUp};
 use crate::manifest::{self, Manifests};
-use crate::report;
+use crate::{git, report};
 
 pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
     let manifests = manifest::read(&input.paths, &input.namespace);
@@ -21,4 +21,18 @@ pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_
         Outcome::Unreadable
     };
     (inventory, outcome)
+}
+
+/// What a version holds. The files of a revision have its name before theirs in messages.
+pub(super) fn version(version: &Version, namespace: &str) -> Result<Manifests, String> {
+    match version {
+        Version::Path(path) => Ok(manifest::read(std::slice::from_ref(path), namespace)),
+        Version::Revision { revision, path } => {
+            let tree = git::checkout(revision)?;
+            let found = tree.path(path)?.filter(|found| found.exists());
+            let found =
+                found.ok_or_else(|| format!("revision {revision} has no {}", path.display()))?;
+            Ok(manifest::read_as(&found, &version.to_string(), namespace))
+        }
+    }
 }

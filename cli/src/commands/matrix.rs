@@ -7,7 +7,7 @@ use crate::args::{Arguments, Matrix};
 use crate::grouped::{Grouping, grouped};
 use crate::inventory::{Inventory, MadeUp, Standing};
 use crate::manifest::Manifests;
-use crate::matrix::{as_ports, matrix};
+use crate::matrix::matrix;
 use crate::owners::Owners;
 use crate::picture::Picture;
 use crate::reachable::Reachable;
@@ -64,7 +64,7 @@ fn by_group(
         .values()
         .filter(|pod| !pod.finished);
     let pods: Vec<(PodId, Standing)> = pods.map(|pod| (pod.id.clone(), Standing::Known)).collect();
-    let only = options.port.map(as_ports);
+    let only = options.port.map(crate::port::set);
     let mut reachable = Reachable::new(&inventory.cluster, &graph, &pods, only.as_ref());
     let owners = Owners::new(manifests);
     let grouped = grouped(&mut reachable, &graph, &owners, grouping);
@@ -75,7 +75,7 @@ fn by_group(
 fn page(manifests: &Manifests, options: &Matrix) -> Outcome {
     let (inventory, pods) = Inventory::with_possible(manifests);
     let graph = RuleGraph::compile(&inventory.cluster);
-    let only = options.port.map(as_ports);
+    let only = options.port.map(crate::port::set);
     let owners = Owners::new(manifests);
     let picture = Picture::new(&inventory, &graph, &pods, &owners, only.as_ref());
     report::print(&report::page::page(&picture, &inventory, &graph));

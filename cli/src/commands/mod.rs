@@ -2,9 +2,12 @@
 
 mod apply;
 mod baseline;
+mod coverage;
 mod demo;
 mod diff;
+mod equiv;
 mod explain;
+mod exposure;
 mod flush;
 mod graph;
 mod kernel;
@@ -12,10 +15,12 @@ mod lint;
 mod load;
 mod matrix;
 mod node;
+mod query;
 mod render;
 mod rule;
 mod snapshot;
 mod status;
+mod suggest;
 mod test;
 mod watch_denied;
 
@@ -59,6 +64,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Test(options) => test::run(arguments, options),
         Command::Diff(options) => diff::run(arguments, options),
         Command::Snapshot(options) => snapshot::run(arguments, options),
+        Command::Exposure(options) => exposure::run(arguments, options),
+        Command::Query(options) => query::run(arguments, options),
+        Command::Equiv(options) => equiv::run(arguments, options),
+        Command::Coverage(options) => coverage::run(arguments, options),
+        Command::Suggest(options) => suggest::run(arguments, options),
         Command::Render(options) => render::run(arguments, options),
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),

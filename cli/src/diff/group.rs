@@ -10,8 +10,8 @@ use super::pairs::Cell;
 use super::{Change, Side};
 use crate::kinds::Kinds;
 
-type KindSet = BTreeSet<usize>;
-type Relation = BTreeMap<usize, KindSet>;
+pub(crate) type KindSet = BTreeSet<usize>;
+pub(crate) type Relation = BTreeMap<usize, KindSet>;
 
 /// The changes, sorted: those that touch addresses first.
 pub(super) fn changes(
@@ -80,7 +80,7 @@ fn side(kinds: &KindSet, all: &Kinds<'_>) -> Side {
 
 /// Cuts a relation into products of sets. Whether a single pod is related to itself means nothing, so that place is
 /// filled where this makes fewer products.
-fn rectangles(relation: &Relation, has_inner: &[bool]) -> Vec<(KindSet, KindSet)> {
+pub(crate) fn rectangles(relation: &Relation, has_inner: &[bool]) -> Vec<(KindSet, KindSet)> {
     let filled = |relation: &Relation| -> Relation {
         let mut filled = relation.clone();
         for (&from, to) in &mut filled {

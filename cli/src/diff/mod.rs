@@ -4,7 +4,7 @@
 //! every two kinds are compared, on every port at once.
 
 mod cause;
-mod group;
+pub(crate) mod group;
 mod outside;
 mod pairs;
 

@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use policy_core::lower;
-use policy_core::{Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment};
+use policy_core::{
+    Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment, Selector,
+};
 
 pub use end::{End, EndError, Family, address_pairs};
 pub use pair::{Pair, Standing};
 pub use possible::OTHER_NAMESPACE;
+pub(crate) use possible::{is_unknown, witness};
 
 use crate::manifest::{Content, Manifests, Object, Part, Place, PolicyObject, SourceMap, Workload};
 
@@ -54,6 +57,15 @@ impl<'a> Inventory<'a> {
     /// names. Pods that have finished are nowhere and left out.
     #[must_use]
     pub fn with_possible(manifests: &'a Manifests) -> (Self, Vec<(PodId, Standing)>) {
+        Self::with_possible_for(manifests, &[])
+    }
+
+    /// The same, with pods as well that these selectors of namespaces and of their pods match.
+    #[must_use]
+    pub fn with_possible_for(
+        manifests: &'a Manifests,
+        asked: &[(&Selector, &Selector)],
+    ) -> (Self, Vec<(PodId, Standing)>) {
         let mut builder = Builder::read(manifests, |_| true);
         builder.pods.retain(|_, pod| !pod.finished);
         let policies: Vec<&Policy> = builder
@@ -65,7 +77,7 @@ impl<'a> Inventory<'a> {
             let labels = builder.namespaces.get(&name).cloned();
             (name, labels.unwrap_or_default())
         });
-        let possible = possible::possible(&namespaces.collect(), &builder.pods, &policies);
+        let possible = possible::possible(&namespaces.collect(), &builder.pods, &policies, asked);
         let known = builder.pods.keys().map(|id| (id, Standing::Known));
         let possible_pods = possible.pods.keys().map(|id| (id, Standing::Possible));
         let pods: BTreeMap<PodId, Standing> = known
@@ -113,17 +125,25 @@ impl<'a> Inventory<'a> {
 
     /// Where one of a policy's rules is written.
     pub fn rule_place(&self, policy: &PolicyId, direction: Direction, rule: u32) -> Option<Place> {
-        let path: FieldPath = [
-            Segment::Field("spec".to_owned()),
-            Segment::Field(direction.to_string()),
-            Segment::Index(rule as usize),
-        ]
-        .into_iter()
-        .collect();
-        self.policies
-            .get(policy)
-            .map(|fields| fields.place(&path, Part::Value))
+        self.field_place(policy, &rule_path(direction, rule))
     }
+
+    /// Where a field of a policy is written.
+    pub fn field_place(&self, policy: &PolicyId, path: &FieldPath) -> Option<Place> {
+        let fields = self.policies.get(policy)?;
+        Some(fields.place(path, Part::Value))
+    }
+}
+
+/// The path of a rule in its policy.
+pub(crate) fn rule_path(direction: Direction, rule: u32) -> FieldPath {
+    [
+        Segment::Field("spec".to_owned()),
+        Segment::Field(direction.to_string()),
+        Segment::Index(rule as usize),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Kind, namespace and name.

@@ -92,7 +92,7 @@ impl<'a> Pair<'a> {
             .map(|(policy, _)| policy)
             .filter(|policy| !gone.contains(&*policy.id.namespace))
             .collect();
-        let possible = possible(&namespaces, &both, &policies);
+        let possible = possible(&namespaces, &both, &policies, &[]);
         for cluster in [&mut old, &mut new] {
             for (name, labels) in &possible.namespaces {
                 let entry = cluster.namespaces.entry(name.clone());

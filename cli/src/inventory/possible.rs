@@ -26,11 +26,13 @@ pub(super) struct Possible {
 }
 
 /// A pod for each namespace, one for all namespaces that are not there, and one for each selector of a policy that no
-/// pod matches.
+/// pod matches. `asked` are selectors of namespaces and of their pods that a question is about: a pod of a namespace that
+/// is not there stands for what they match elsewhere.
 pub(super) fn possible(
     namespaces: &BTreeMap<String, Labels>,
     pods: &BTreeMap<PodId, Pod>,
     policies: &[&Policy],
+    asked: &[(&Selector, &Selector)],
 ) -> Possible {
     let mut finder = Finder {
         namespaces,
@@ -60,7 +62,26 @@ pub(super) fn possible(
             }
         }
     }
+    for (namespaces, pods) in asked {
+        finder.matching(namespaces, pods);
+        let labels = named(OTHER_NAMESPACE, &Labels::default());
+        if namespaces.matches(&labels)
+            && let Some(labels) = witness(pods)
+        {
+            finder.pod(OTHER_NAMESPACE, labels);
+        }
+    }
     finder.found
+}
+
+/// Whether a namespace's name stands for namespaces that no file defines and no object names.
+pub(crate) fn is_unknown(namespace: &str) -> bool {
+    namespace.starts_with('[')
+}
+
+/// A namespace's labels with that of its name.
+fn named(name: &str, labels: &Labels) -> Labels {
+    labels.with(NAMESPACE_NAME_LABEL, name)
 }
 
 fn peers(policy: &Policy) -> impl Iterator<Item = (&Namespaces, &Selector)> {
@@ -107,7 +128,6 @@ impl Finder<'_> {
 
     /// For a selector of namespaces and one of their pods.
     fn matching(&mut self, selector: &Selector, pods: &Selector) {
-        let named = |name: &str, labels: &Labels| labels.with(NAMESPACE_NAME_LABEL, name);
         let mut matching: Vec<String> = self
             .namespaces
             .iter()
@@ -170,7 +190,7 @@ impl Finder<'_> {
 }
 
 /// The fewest labels that a selector matches; `None` where nothing does.
-fn witness(selector: &Selector) -> Option<Labels> {
+pub(crate) fn witness(selector: &Selector) -> Option<Labels> {
     let mut labels: Vec<(&str, String)> = Vec::new();
     for (key, constraint) in selector.constraints() {
         if constraint.may_lack {

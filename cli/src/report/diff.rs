@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use policy_core::Isolation;
+use policy_core::{Isolation, PodId};
 use serde_json::{Value, json};
 
 use super::diff_markdown;
@@ -202,20 +202,20 @@ fn change_json(change: &Change, difference: &Difference) -> Value {
         })),
     });
     json!({
-        "from": side_json(&change.from, difference),
-        "to": side_json(&change.to, difference),
+        "from": side_json(&change.from, &difference.pods),
+        "to": side_json(&change.to, &difference.pods),
         "allowed": super::matrix::ports_json(&change.ports),
         "causes": causes.collect::<Vec<_>>(),
     })
 }
 
 /// Who, in short and in full. `possible` are those that the input does not have.
-fn side_json(side: &Side, difference: &Difference) -> Value {
-    let words = Words::new(&difference.pods);
+pub(super) fn side_json(side: &Side, pods: &[(PodId, Standing)]) -> Value {
+    let words = Words::new(pods);
     let of = |wanted: fn(Standing) -> bool| -> Vec<String> {
-        let pods = side.pods.iter().map(|&pod| &difference.pods[pod]);
-        let pods = pods.filter(|(_, standing)| wanted(*standing));
-        pods.map(|(id, _)| id.to_string()).collect()
+        let meant = side.pods.iter().map(|&pod| &pods[pod]);
+        let meant = meant.filter(|(_, standing)| wanted(*standing));
+        meant.map(|(id, _)| id.to_string()).collect()
     };
     let cidrs = side.addresses.cidrs();
     json!({

@@ -6,6 +6,7 @@ use policy_core::FlowPort;
 use policy_core::explain::Candidate;
 use serde_json::{Value, json};
 
+use super::closing;
 use crate::explain::{Answer, Explanation, place};
 use crate::inventory::Inventory;
 use crate::manifest::Place;
@@ -65,6 +66,9 @@ pub fn json(explanation: &Explanation, inventory: &Inventory<'_>) -> Value {
                     "rule": remedy.rule,
                 }))
                 .collect::<Vec<_>>(),
+            "closings": answer.closings.iter()
+                .map(|step| closing::json(step, inventory))
+                .collect::<Vec<_>>(),
         })
     });
     let (number, protocol) = match explanation.port {
@@ -118,6 +122,7 @@ fn reasons(text: &mut String, answer: &Answer, inventory: &Inventory<'_>) {
             let _ = writeln!(text, "      {line}");
         }
     }
+    closing::text(text, &answer.closings, inventory);
 }
 
 fn candidate_place(candidate: &Candidate, inventory: &Inventory<'_>) -> Option<Place> {
@@ -134,7 +139,7 @@ fn candidate_json(candidate: &Candidate, inventory: &Inventory<'_>) -> Value {
     })
 }
 
-fn at(place: &Place) -> String {
+pub(super) fn at(place: &Place) -> String {
     format!("{}:{}", place.source.name(), place.position().line)
 }
 

@@ -66,6 +66,34 @@ impl<'a> Words<'a> {
         words
     }
 
+    /// The pods at these positions, all of which are among `some` (both sorted), as if there were no others: `every pod`
+    /// stands for all of `some`, `all of shop` for those of them in `shop`.
+    pub(crate) fn among(&self, wanted: &[usize], some: &[usize]) -> Vec<String> {
+        let of = |all: &[usize]| {
+            let mut found: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for &pod in all {
+                found
+                    .entry(&self.pods[pod].0.namespace)
+                    .or_default()
+                    .push(pod);
+            }
+            found
+        };
+        if wanted.len() == some.len() && wanted.len() > 1 {
+            return vec!["every pod".to_owned()];
+        }
+        let whole = of(some);
+        let mut words = Vec::new();
+        for (namespace, pods) in of(wanted) {
+            if pods.len() > 1 && pods.len() == whole[namespace].len() {
+                words.push(format!("all of {namespace}"));
+            } else {
+                words.extend(pods.into_iter().map(|pod| self.pod(pod)));
+            }
+        }
+        words
+    }
+
     fn pod(&self, pod: usize) -> String {
         let (id, standing) = &self.pods[pod];
         match standing {
