@@ -98,8 +98,13 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
     for direction in Direction::ALL {
         for (label, class) in direction.classes(classes) {
             let sets = class_chain::add_sets(&mut ruleset, direction, label, class, &shared)?;
+            let counts = class_chain::add_counted(&mut ruleset, direction, label, class);
+            // A rule that admits nobody at the moment keeps what it has counted.
+            let counters = counts.iter().map(|count| count.counter.clone());
+            ruleset.counters.extend(counters);
             let head = Head {
                 label,
+                counts: &counts,
                 audited: class.audited,
                 comment: &class.comment,
             };

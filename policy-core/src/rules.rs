@@ -83,6 +83,36 @@ impl RuleGraph {
     }
 }
 
+impl RuleGraph {
+    /// The rules of the policies that isolate the pod in `direction`, without what they admit. None for a pod that is no
+    /// subject of the graph.
+    pub fn rule_ids(&self, pod: &Pod, direction: Direction) -> Vec<RuleId> {
+        let policies = self.policies_of(pod).into_iter();
+        let rules = policies
+            .flat_map(|policy| self.world.policies[policy as usize].rule_ids(direction));
+        rules.collect()
+    }
+
+    /// The policies that select the pod. A merged subject class may know policies of other pods.
+    fn policies_of(&self, pod: &Pod) -> Vec<PolicyIndex> {
+        let world = &self.world;
+        let index = world.inventory.pod_index(&pod.id);
+        let subject = index.and_then(|pod| self.subject_of_pod(pod));
+        let groups = subject.map(|subject| &subject.class().groups);
+        let policies = groups
+            .into_iter()
+            .flatten()
+            .flat_map(|&group| &world.groups[group as usize]);
+        let selects = |policy: &Policy| {
+            policy.id.namespace == pod.id.namespace && policy.subjects.matches(&pod.labels)
+        };
+        policies
+            .copied()
+            .filter(|&policy| selects(&world.policies[policy as usize]))
+            .collect()
+    }
+}
+
 impl Rules<'_> {
     /// What each rule of the policies that isolate the pod in `direction` admits; an empty list for one that admits
     /// nobody. Nothing for a pod that is no subject of the graph.
@@ -90,24 +120,16 @@ impl Rules<'_> {
         let world = &self.graph.world;
         let inventory = &world.inventory;
         let index = inventory.pod_index(&pod.id);
-        let subject = index.and_then(|pod| self.graph.subject_of_pod(pod));
         let namespace = inventory.namespace(&pod.id.namespace);
-        let (Some(index), Some(subject), Some(namespace)) = (index, subject, namespace) else {
+        let (Some(index), Some(namespace)) = (index, namespace) else {
             return BTreeMap::new();
         };
         let ports = &inventory.classes[inventory.class_of[index as usize] as usize].ports;
-        let groups = subject.class().groups.iter();
-        let policies = groups.flat_map(|&group| &world.groups[group as usize]);
         let mut rules = BTreeMap::new();
-        for &number in policies {
-            let policy = &world.policies[number as usize];
-            // A merged subject class may know policies of other pods.
-            if policy.id.namespace != pod.id.namespace || !policy.subjects.matches(&pod.labels) {
-                continue;
-            }
+        for number in self.graph.policies_of(pod) {
             let group = Group {
                 namespace,
-                subjects: &policy.subjects,
+                subjects: &world.policies[number as usize].subjects,
                 policies: vec![number],
             };
             let edges = edges(

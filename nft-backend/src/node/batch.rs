@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use policy_core::incremental::{Changes, PermissionChange, SubjectChange, SubjectId};
+use policy_core::incremental::{Changes, SubjectChange, SubjectId};
 
 use crate::class_chain::{Direction, Head, Lookup, ports_stem, stem};
+use crate::counted_rules::Count;
 use crate::delta::Delta;
 use crate::drafts::peers_label;
 use crate::element::Element;
@@ -16,7 +17,9 @@ use crate::names::Label;
 use crate::value::AddressRange;
 
 use super::Node;
+use super::addresses::Moved;
 use super::classes::{ClassNumber, ClassState, Contents, permissions, ranks, split_peers};
+use super::counting::{self, Former};
 use super::dispatch::{self, Touched};
 use super::peers::{SplitChange, add_to, recount};
 use super::tally::Tally;
@@ -33,6 +36,7 @@ struct Before {
     /// `None` when the class is new.
     chains: Option<Chains>,
     stands: Stands,
+    rules: Former,
 }
 
 /// What the chains of a class follow from.
@@ -42,6 +46,7 @@ struct Chains {
     label: Label,
     audited: bool,
     lookups: Vec<Lookup>,
+    counts: Vec<Count>,
 }
 
 impl Chains {
@@ -51,6 +56,7 @@ impl Chains {
             label: class.label.clone(),
             audited: class.identity.is_audited,
             lookups: class.lookups.clone(),
+            counts: class.counts.clone(),
         }
     }
 }
@@ -103,6 +109,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
         Before {
             chains: stood,
             stands,
+            rules,
         },
     ) in before
     {
@@ -114,6 +121,9 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
             &mut splits,
             &mut tally,
         );
+        let label = stood.as_ref();
+        let label = label.map(|stood| (stood.direction, &stood.label));
+        counting::update(node, number, label, rules, &mut tally);
         chains.insert(number, stood);
     }
     let peers = |(number, split): (ClassNumber, usize)| {
@@ -133,7 +143,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     for (number, before) in chains {
         rules(node, number, before, &mut tally);
     }
-    tally.into_delta()
+    tally.into_delta(&node.rule_users)
 }
 
 /// The subjects that come to another class or leave one.
@@ -239,7 +249,9 @@ fn before(
     for (&id, change) in &changes.subjects {
         for direction in Direction::ALL {
             let mut keys = change.permissions.keys();
-            if keys.any(|key| key.direction == direction.into()) {
+            if keys.any(|key| key.direction == direction.into())
+                || counting::is_about(change, direction)
+            {
                 numbers.extend(node.classes.of_subject(id, direction));
             }
         }
@@ -250,12 +262,14 @@ fn before(
         let is_staying = |id: &&SubjectId| !leaving.is_some_and(|leaving| leaving.contains(id));
         let stays = class.members.iter().find(is_staying);
         let stays = stays.filter(|_| !relabelled.contains(&number));
+        let change = stays.and_then(|id| changes.subjects.get(id));
         let stands = stays
-            .and_then(|id| by_address(node, class, *id, changes.subjects.get(id)))
+            .and_then(|id| by_address(node, class, *id, change))
             .unwrap_or_else(|| whole(node, class));
         Some(Before {
             chains: Some(Chains::of(class)),
             stands,
+            rules: counting::before(node, class, stays.copied(), change),
         })
     };
     let stands = numbers.into_iter();
@@ -274,37 +288,14 @@ fn by_address(
         return Some(Stands::But(BTreeMap::new()));
     };
     let subject = node.state.subjects.get(&id)?;
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
-    for (key, change) in &change.permissions {
-        if key.direction != class.direction.into() {
-            continue;
-        }
-        match change {
-            PermissionChange::Changed {
-                blocks: None,
-                added,
-                removed,
-            } => addresses.extend(added.iter().chain(removed)),
-            _ => return None,
-        }
-    }
+    let moved = Moved::by(&subject.permissions, &change.permissions, class.direction)?;
     let permissions = permissions(subject, class.direction);
-    let of_direction = subject.permissions.keys();
-    let keys = of_direction.filter(|key| key.direction == class.direction.into());
-    let counted = permissions.iter().zip(keys).map(|(permission, key)| {
-        let count = permission.addresses.len();
-        match change.permissions.get(key) {
-            Some(PermissionChange::Changed { added, removed, .. }) => {
-                (permission, count + added.len() - removed.len())
-            }
-            _ => (permission, count),
-        }
-    });
-    if Form::of(counted) != class.form {
+    if Form::of(permissions.iter().zip(moved.counts)) != class.form {
         return None;
     }
     let elements = |address| (address, of_address(&permissions, &class.form, address));
-    Some(Stands::But(addresses.into_iter().map(elements).collect()))
+    let addresses = moved.addresses.into_iter();
+    Some(Stands::But(addresses.map(elements).collect()))
 }
 
 fn whole(node: &Node, class: &ClassState) -> Stands {
@@ -354,6 +345,7 @@ impl Before {
         Self {
             chains: None,
             stands: Stands::Nowhere,
+            rules: Former::Nowhere,
         }
     }
 }
@@ -490,6 +482,7 @@ fn rules(node: &mut Node, number: ClassNumber, before: Option<Chains>, tally: &m
     let class = node.classes.get_mut(number);
     let now = class.map(|class| {
         class.lookups = class.lookups_now(&node.peer_sets);
+        class.counts = counting::counts(class);
         Chains::of(class)
     });
     if before == now {
@@ -503,10 +496,12 @@ fn rules(node: &mut Node, number: ClassNumber, before: Option<Chains>, tally: &m
                  label,
                  audited,
                  lookups,
+                 counts,
              }|
              -> Vec<_> {
                 let head = Head {
                     label: &label,
+                    counts: &counts,
                     audited,
                     comment: &[],
                 };
