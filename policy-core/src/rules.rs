@@ -88,8 +88,8 @@ impl RuleGraph {
     /// subject of the graph.
     pub fn rule_ids(&self, pod: &Pod, direction: Direction) -> Vec<RuleId> {
         let policies = self.policies_of(pod).into_iter();
-        let rules = policies
-            .flat_map(|policy| self.world.policies[policy as usize].rule_ids(direction));
+        let rules =
+            policies.flat_map(|policy| self.world.policies[policy as usize].rule_ids(direction));
         rules.collect()
     }
 
