@@ -246,9 +246,9 @@ impl Metrics {
     }
 
     /// Notes what rules have admitted; those that are not there any more are told no more.
-    pub fn set_rules(&self, counted: &BTreeMap<RuleId, Traffic>) {
+    pub fn set_rules(&self, admitted: &BTreeMap<RuleId, Traffic>) {
         self.rule_packets.clear();
-        for (rule, traffic) in counted {
+        for (rule, traffic) in admitted {
             let labels = ByRule {
                 namespace: rule.policy.namespace.to_string(),
                 policy: rule.policy.name.to_string(),
