@@ -244,15 +244,21 @@ fn shop(ports: &[u16]) -> Cluster {
 /// An interval set that comes or loses elements would be a switch of the whole table, were its class not made anew.
 #[test]
 fn a_policy_with_other_rules_touches_the_chains_of_its_own_class_alone() {
-    let mut kept = Kept::new("node-a", arrivals(&shop(&[])), false);
+    for rule_counters in [false, true] {
+        touch_one_class(rule_counters);
+    }
+}
+
+fn touch_one_class(rule_counters: bool) {
+    let mut kept = Kept::new("node-a", arrivals(&shop(&[])), rule_counters);
     for ports in [&[80][..], &[], &[80, 443], &[443]] {
         let events = arrivals(&shop(ports));
         let delta = kept.prepare(&events, &[]);
         let applied = kept.kernel.applied().len();
         let update = kept.live.update_by(&mut kept.kernel, &delta).unwrap();
         kept.check("shop");
-        if ports == [443] {
-            // The rules stay, and an interval set loses an element that packets are looked up in.
+        if ports == [443] && !rule_counters {
+            // The chain's rules stay, and an interval set loses an element that packets are looked up in.
             assert_eq!(update, Update::Switch);
             continue;
         }
@@ -262,5 +268,45 @@ fn a_policy_with_other_rules_touches_the_chains_of_its_own_class_alone() {
             .map(ToString::to_string)
             .collect();
         assert!(!text.contains("shop_db"), "{text}");
+    }
+}
+
+/// Everyone may use the port already, so the blocks that a rule lists besides make no difference to any packet.
+#[test]
+fn what_only_counts_is_changed_in_place_and_cuts_no_flow() {
+    let cluster = |blocks: &[&str]| {
+        let from = blocks
+            .iter()
+            .map(|cidr| json!({ "ipBlock": { "cidr": cidr } }));
+        let rules = json!([
+            { "ports": [{ "port": 80 }] },
+            { "from": from.collect::<Vec<Value>>(), "ports": [{ "port": 80 }] },
+        ]);
+        let objects = vec![
+            json!({
+                "kind": "Pod",
+                "metadata": { "namespace": "shop", "name": "web" },
+                "spec": { "nodeName": "node-a", "containers": [] },
+                "status": { "podIPs": [{ "ip": "10.0.0.1" }] },
+            }),
+            json!({
+                "kind": "NetworkPolicy",
+                "metadata": { "namespace": "shop", "name": "web" },
+                "spec": { "podSelector": {}, "ingress": rules },
+            }),
+        ];
+        policy_core::testing::Objects::read(objects)
+            .unwrap()
+            .cluster()
+    };
+    let both = ["203.0.113.0/24", "198.51.100.0/24"];
+    let mut kept = Kept::new("node-a", arrivals(&cluster(&both)), true);
+    let mark = kept.mark();
+    for blocks in [&both[..1], &both[..]] {
+        let delta = kept.prepare(&arrivals(&cluster(blocks)), &[]);
+        let update = kept.live.update_by(&mut kept.kernel, &delta).unwrap();
+        assert_eq!(update, Update::Increment, "{blocks:?}");
+        kept.check("blocks");
+        assert_eq!(kept.mark(), mark, "{blocks:?}");
     }
 }

@@ -12,6 +12,7 @@ mod batch;
 mod classes;
 mod counting;
 mod dispatch;
+mod moves;
 mod peers;
 mod tally;
 
