@@ -58,6 +58,9 @@ pub struct Run {
     /// What happens to a denied packet.
     #[arg(long, value_enum, default_value_t = Deny::Drop)]
     pub deny: Deny,
+    /// What packets are counted for; for each rule of a policy at the cost of lookups and memory for each.
+    #[arg(long, value_enum, value_name = "FOR", default_value_t = Count::Policies)]
+    pub count: Count,
 }
 
 /// The options of `cleanup`.
@@ -148,6 +151,15 @@ pub enum Deny {
     Reject,
 }
 
+/// What packets are counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Count {
+    /// For each policy.
+    Policies,
+    /// For each rule of a policy, too; `/metrics` tells them.
+    Rules,
+}
+
 impl Mode {
     /// The word for it, as on the command line.
     pub const fn word(self) -> &'static str {
@@ -168,6 +180,7 @@ impl Run {
                 Deny::Drop => config::Deny::Drop,
                 Deny::Reject => config::Deny::Reject,
             },
+            rule_counters: self.count == Count::Rules,
             ..self.place.config()?
         })
     }
@@ -239,9 +252,10 @@ mod tests {
     fn mode_and_denial_are_the_backends() {
         let plain = parse("nopal-agent --node a").unwrap().run.config().unwrap();
         assert_eq!(plain, Config::default());
-        let chosen = parse("nopal-agent --node a --mode audit --deny reject").unwrap();
+        let chosen =
+            parse("nopal-agent --node a --mode audit --deny reject --count rules").unwrap();
         let chosen = chosen.run.config().unwrap();
-        assert!(chosen.audit_all);
+        assert!(chosen.audit_all && chosen.rule_counters);
         assert_eq!(chosen.deny, config::Deny::Reject);
     }
 
@@ -252,6 +266,7 @@ mod tests {
             "nopal-agent --mark-mask 0xf0f",
             "nopal-agent --mode shout",
             "nopal-agent --deny politely",
+            "nopal-agent --count sheep",
             "nopal-agent cleanup --node a",
             "nopal-agent --cni-socket cni.sock",
             "nopal-agent --cni-socket /",

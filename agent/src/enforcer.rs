@@ -51,7 +51,11 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         Self {
             node: node.to_owned(),
             node_is_known: None,
-            engine: Engine::new(node),
+            engine: if dataplane.counts_rules() {
+                Engine::new(node).telling_rules()
+            } else {
+                Engine::new(node)
+            },
             dataplane,
             store: None,
             reporter: None,
@@ -254,6 +258,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         {
             self.tell_addresses();
         }
+        self.shared.counts(self.dataplane.counted_rules());
         let size = self.dataplane.size();
         let (node, node_is_known) = (&self.node, self.node_is_known.unwrap_or_default());
         self.shared.synced(self.engine.footprint(), size, |ledger| {

@@ -7,6 +7,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use nft_backend::names::Name;
 use nft_backend::nft::Nft;
+use nft_backend::rule_counters;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
@@ -51,11 +52,27 @@ async fn ready(State(site): State<Site>) -> impl IntoResponse {
 }
 
 async fn metrics(State(site): State<Site>) -> impl IntoResponse {
-    let table = site.table.clone();
-    let counted = spawn_blocking(move || Nft::new().counted(&table)).await;
+    let (table, rules) = (site.table.clone(), site.shared.counted_rules());
+    let asked = spawn_blocking(move || {
+        let nft = Nft::new();
+        let counts = if rules.is_empty() {
+            Ok(None)
+        } else {
+            nft.counts(&table)
+        };
+        let by_rule = counts.map(|counts| {
+            let (_, of_rules) = counts.unwrap_or_default();
+            rule_counters::by_rule(&of_rules, rules)
+        });
+        (nft.counted(&table), by_rule)
+    });
     // Without an answer the numbers stay as they were.
-    let counted = counted.ok().and_then(Result::ok).flatten();
+    let (counted, by_rule) = asked.await.ok().unzip();
+    let counted = counted.and_then(Result::ok).flatten();
     let metrics = site.shared.metrics();
+    if let Some(Ok(by_rule)) = by_rule {
+        metrics.set_rules(&by_rule);
+    }
     metrics.set_now(counted, site.shared.sync_age());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.text())
 }

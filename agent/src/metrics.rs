@@ -1,10 +1,12 @@
 //! The numbers that the agent shows under `/metrics`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nft_backend::in_force::{Counted, Traffic};
 use nft_backend::live::Update;
+use policy_core::RuleId;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -44,6 +46,7 @@ pub struct Metrics {
     denied_bytes: Counter,
     audited_packets: Counter,
     audited_bytes: Counter,
+    rule_packets: Family<ByRule, Counter>,
     sync_age: Gauge<f64, AtomicU64>,
     memory: Gauge<i64, AtomicI64>,
 }
@@ -61,6 +64,14 @@ struct ByMode {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByUpdate {
     kind: UpdateKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRule {
+    namespace: String,
+    policy: String,
+    direction: String,
+    rule: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -94,6 +105,7 @@ impl Default for Metrics {
             denied_bytes: Counter::default(),
             audited_packets: Counter::default(),
             audited_bytes: Counter::default(),
+            rule_packets: Family::default(),
             sync_age: Gauge::default(),
             memory: Gauge::default(),
         };
@@ -169,6 +181,11 @@ impl Metrics {
             self.audited_packets.clone(),
         );
         registry.register("audited_bytes", "Their bytes", self.audited_bytes.clone());
+        registry.register(
+            "rule_allowed_packets",
+            "First packets of flows, also after a change of rules, that a rule admits at a pod of the node",
+            self.rule_packets.clone(),
+        );
         registry.register_with_unit(
             "last_sync_age",
             "Time since the last sync that succeeded",
@@ -225,6 +242,21 @@ impl Metrics {
         healthy.set(i64::from(is_healthy));
         if !is_healthy {
             self.watch_restarts.get_or_create(&ByKind { kind }).inc();
+        }
+    }
+
+    /// Notes what rules have admitted; those that are not there any more are told no more.
+    pub fn set_rules(&self, admitted: &BTreeMap<RuleId, Traffic>) {
+        self.rule_packets.clear();
+        for (rule, traffic) in admitted {
+            let labels = ByRule {
+                namespace: rule.policy.namespace.to_string(),
+                policy: rule.policy.name.to_string(),
+                direction: rule.direction.to_string(),
+                rule: rule.rule,
+            };
+            let counter = self.rule_packets.get_or_create(&labels);
+            counter.inner().store(traffic.packets, Ordering::Relaxed);
         }
     }
 
@@ -304,5 +336,37 @@ mod tests {
             assert!(text.contains(line), "{line} in\n{text}");
         }
         assert!(resident_memory().unwrap() > 100_000);
+    }
+
+    #[test]
+    fn a_rule_is_told_with_its_place_until_it_is_gone() {
+        let metrics = Metrics::default();
+        let rule = |number| RuleId {
+            policy: policy_core::PolicyId {
+                namespace: "shop".into(),
+                name: "web".into(),
+            },
+            direction: policy_core::Direction::Ingress,
+            rule: number,
+        };
+        let traffic = Traffic {
+            packets: 7,
+            bytes: 420,
+        };
+        let line = |rule: u32| {
+            format!(
+                "nopal_rule_allowed_packets_total{{namespace=\"shop\",policy=\"web\",\
+                 direction=\"ingress\",rule=\"{rule}\"}} 7\n"
+            )
+        };
+        metrics.set_rules(&BTreeMap::from([(rule(0), traffic), (rule(1), traffic)]));
+        let text = metrics.text();
+        assert!(text.contains(&line(0)) && text.contains(&line(1)), "{text}");
+        metrics.set_rules(&BTreeMap::from([(rule(1), traffic)]));
+        let text = metrics.text();
+        assert!(
+            !text.contains(&line(0)) && text.contains(&line(1)),
+            "{text}"
+        );
     }
 }

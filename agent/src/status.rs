@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use policy_core::RuleId;
 use policy_core::incremental::Footprint;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ struct State {
     error: Option<String>,
     watches: BTreeMap<Kind, Watch>,
     unenforceable: BTreeSet<Unenforceable>,
+    counted_rules: BTreeSet<RuleId>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -142,6 +144,16 @@ impl Shared {
         metrics.set_objects(Kind::Nodes, footprint.nodes);
         metrics.set_objects(Kind::Pods, footprint.pods);
         metrics.set_objects(Kind::Policies, footprint.policies);
+    }
+
+    /// Packets are counted for these rules now.
+    pub fn counts(&self, rules: BTreeSet<RuleId>) {
+        self.state().counted_rules = rules;
+    }
+
+    /// The rules that packets are counted for; none where rules are not counted.
+    pub fn counted_rules(&self) -> BTreeSet<RuleId> {
+        self.state().counted_rules.clone()
     }
 
     /// What was known is not in force.

@@ -266,6 +266,47 @@ fn rules_are_checked_applied_looked_at_and_taken_away() {
 }
 
 #[test]
+fn rules_are_counted_where_that_is_asked_for() {
+    let (_folder, shop) = shop();
+    let netns = Netns::new();
+    let node = [&shop, "--node", "node-a"];
+    let at = ["--netns", &netns.0];
+    let counting = nopal(&[&["apply"], &node[..], &["--count", "rules"], &at].concat());
+    assert_eq!((counting.code, counting.stderr.as_str()), (0, ""));
+    let rendered = nopal(&[&["render"], &node[..], &["--count", "rules"]].concat());
+    assert!(
+        rendered.stdout.contains("counter rule_i0_shop_web_"),
+        "{}",
+        rendered.stdout
+    );
+
+    let status = nopal(&[&["status"], &node[..], &at].concat());
+    assert_eq!(status.code, 0, "{}", status.stdout);
+    let line = "  shop/web ingress[0]: 0 allowed\n";
+    assert!(status.stdout.contains(line), "{}", status.stdout);
+    let by_counter = nopal(&[&["status"], &at[..]].concat()).stdout;
+    assert!(by_counter.contains("  rule_i0_shop_web_"), "{by_counter}");
+    let json = nopal(&[&["status"], &node[..], &["--format", "json"], &at].concat()).stdout;
+    let state: Value = serde_json::from_str(&json).unwrap();
+    let [rule] = &state["inForce"]["rules"].as_array().unwrap()[..] else {
+        panic!("{json}");
+    };
+    assert_eq!(rule["name"], "web");
+    assert_eq!(
+        (&rule["rule"], &rule["allowed"]["packets"]),
+        (&Value::from(0), &Value::from(0))
+    );
+    let counters = state["inForce"]["ruleCounters"].as_array().unwrap();
+    assert_eq!(counters.len(), 1);
+
+    let plain = nopal(&[&["apply"], &node[..], &at].concat());
+    assert_eq!((plain.code, plain.stderr.as_str()), (0, ""));
+    let status = nopal(&[&["status"], &node[..], &at].concat());
+    assert_eq!(status.code, 0, "{}", status.stdout);
+    assert!(!status.stdout.contains("ingress[0]"), "{}", status.stdout);
+}
+
+#[test]
 fn a_change_of_the_policies_is_drift() {
     let (folder, shop) = shop();
     let netns = Netns::new();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::class_chain::Direction;
+use crate::counted_rules::is_counting;
 use crate::delta::{Change, Delta, SetChange};
 use crate::element::{Element, Key};
 use crate::layout::direction_of;
@@ -161,7 +162,7 @@ impl<'a> Changes<'a> {
 
     /// Whether entries that isolate, or sets that lose elements, take a permission away.
     pub(crate) fn takes_away_in_place(&self) -> bool {
-        let chains = self.users(self.removed.keys().copied());
+        let chains = self.users(decisive(&self.removed).map(|(set, _)| set));
         chains.into_iter().any(|chain| {
             is_narrower(
                 &self.permissions_before(chain),
@@ -232,27 +233,28 @@ impl<'a> Changes<'a> {
 
     /// Interval sets take removals slowly, and not at the same moment as hashes and rules.
     fn no_interval_set_loses(&self) -> bool {
-        let mut sets = self.removed.keys().filter_map(|name| self.old.set(name));
+        let mut sets = decisive(&self.removed).filter_map(|(name, _)| self.old.set(name));
         sets.all(|set| !set.interval)
     }
 
     /// No element comes in another form: what is removed and what is added have no packet in common.
     fn forms_stay(&self) -> bool {
-        let both: BTreeSet<&Name> = self.users(self.removed.keys().copied());
-        both.intersection(&self.users(self.added.keys().copied()))
-            .all(|chain| {
-                let sets = self.old.chain(chain).into_iter().flat_map(sets_of);
-                let sets: Vec<Name> = sets.map(logical_name).collect();
-                let of = |changes: &BySet<'a>| -> Vec<&Element> {
-                    let sets = sets.iter().filter_map(|set| changes.get(set));
-                    sets.flat_map(|elements| elements.iter()).collect()
-                };
-                let (removed, added) = (of(&self.removed), of(&self.added));
-                removed.len().saturating_mul(added.len()) <= MOST_PAIRS
-                    && removed
-                        .iter()
-                        .all(|old| added.iter().all(|new| !old.touches(new)))
-            })
+        let users = |changes| self.users(decisive(changes).map(|(set, _)| set));
+        let both: BTreeSet<&Name> = users(&self.removed);
+        both.intersection(&users(&self.added)).all(|chain| {
+            let sets = self.old.chain(chain).into_iter().flat_map(sets_of);
+            let sets = sets.map(logical_name).filter(|set| !is_counting(set));
+            let sets: Vec<Name> = sets.collect();
+            let of = |changes: &BySet<'a>| -> Vec<&Element> {
+                let sets = sets.iter().filter_map(|set| changes.get(set));
+                sets.flat_map(|elements| elements.iter()).collect()
+            };
+            let (removed, added) = (of(&self.removed), of(&self.added));
+            removed.len().saturating_mul(added.len()) <= MOST_PAIRS
+                && removed
+                    .iter()
+                    .all(|old| added.iter().all(|new| !old.touches(new)))
+        })
     }
 
     /// The chains that look packets up in these sets, before and after, under the same rules.
@@ -276,7 +278,11 @@ impl<'a> Changes<'a> {
             let chain = self.chain_after(chain);
             chain.iter().flat_map(sets_of).cloned().collect()
         };
-        about_themselves(moved.chain(isolated), sets, &self.added)
+        about_themselves(
+            moved.chain(isolated),
+            sets,
+            &decisive(&self.added).collect(),
+        )
     }
 
     /// A chain that an address leaves may lose early only what is about this address.
@@ -291,7 +297,7 @@ impl<'a> Changes<'a> {
             let chain = self.old.chain(chain).into_iter();
             chain.flat_map(sets_of).map(logical_name).collect()
         };
-        about_themselves(moved.chain(freed), sets, &self.removed)
+        about_themselves(moved.chain(freed), sets, &decisive(&self.removed).collect())
     }
 
     /// No packet that is on its way meets one entry before its move and another one after it, unless
@@ -310,6 +316,14 @@ impl<'a> Changes<'a> {
                 is_narrower(&self.permissions_after(new), &self.permissions_before(old))
             })
     }
+}
+
+/// Of changes those of the sets that decide about packets and do not only count them.
+fn decisive<'c, 'a>(
+    changes: &'c BySet<'a>,
+) -> impl Iterator<Item = (&'a Name, &'a BTreeSet<Element>)> + use<'c, 'a> {
+    let sets = changes.iter().map(|(set, elements)| (*set, *elements));
+    sets.filter(|(set, _)| !is_counting(set))
 }
 
 /// Whether `after` lacks something that `before` allows.

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::element::{PeerPorts, ProtocolPorts};
+use policy_core::RuleId;
+
+use crate::element::{Element, PeerPorts, ProtocolPorts};
 use crate::names::Label;
 use crate::value::AddressRange;
 
@@ -39,8 +41,26 @@ pub struct Class {
     pub grants: Vec<Grant>,
     /// Whether what is not allowed passes all the same, counted and told.
     pub audited: bool,
+    /// The rules whose packets are counted, in the order of their names, each once.
+    pub counted: Vec<CountedRule>,
     /// Lines printed above the chain, such as the class's pods and policies.
     pub comment: Vec<String>,
+}
+
+/// A rule whose packets are counted, and what it admits: what is in its elements, and peers together with ports. No
+/// packet is in two elements, nor in an element and in peers and ports, so that none counts twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedRule {
+    /// The rule.
+    pub rule: RuleId,
+    /// Whether it admits everything, whatever the rest says.
+    pub everything: bool,
+    /// Ports for every peer, peers on every port, and peers with ports.
+    pub elements: BTreeSet<Element>,
+    /// Peers on the ports beside.
+    pub peers: BTreeSet<Element>,
+    /// The ports for these peers.
+    pub ports: BTreeSet<Element>,
 }
 
 /// One permission. The grants of a class add up.

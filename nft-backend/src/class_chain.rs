@@ -6,6 +6,7 @@ use std::fmt;
 use crate::class::{Class, Classes, Grant, Ports, SharedPeers};
 use crate::class_counters::{self, Kind};
 use crate::config::Config;
+use crate::counted_rules::{Count, Part, count};
 use crate::element::{Element, Key, ProtocolPorts};
 use crate::layout::LayoutError;
 use crate::log_prefix::{LogPrefix, Refusal};
@@ -181,16 +182,37 @@ pub(crate) fn own_elements(grants: &[Grant]) -> BTreeSet<Element> {
     own
 }
 
+/// Adds the sets of the counted rules of a class and tells how its chains count them.
+pub(crate) fn add_counted(
+    ruleset: &mut Ruleset,
+    direction: Direction,
+    label: &Label,
+    class: &Class,
+) -> Vec<Count> {
+    let rules = class.counted.iter().enumerate();
+    let counts = rules.map(|(number, rule)| {
+        let sets = Part::ALL.map(|part| {
+            let elements = rule.part(part).iter().copied();
+            add_elements(ruleset, &part.stem(direction, number, label), elements, &[])
+        });
+        count(&rule.rule, rule.everything, sets)
+    });
+    counts.collect()
+}
+
 /// What a class's chains have besides lookups.
 pub(crate) struct Head<'a> {
     pub(crate) label: &'a Label,
+    /// The rules that are counted.
+    pub(crate) counts: &'a [Count],
     /// Whether nothing is denied, but told and counted.
     pub(crate) audited: bool,
     /// Lines printed above the chain in the text.
     pub(crate) comment: &'a [String],
 }
 
-/// The chain of a class that counts what comes to it and sends what its sets hold to the next stage.
+/// The chain of a class that counts what comes to it, for itself and for rules, and sends what its sets hold to the next
+/// stage.
 /// Everything else is counted, told and falls off its end, to the deny of the base chain; of an audited
 /// class it goes to the next stage as well.
 pub(crate) fn chain(
@@ -203,12 +225,12 @@ pub(crate) fn chain(
 ) -> Chain {
     let peer_is_source = peer_is_source(direction, way);
     let matches = |key: Key, set: &Name| in_set(fields(key, peer_is_source, way), set);
-    let rule = |lookup: &Lookup| match lookup {
-        Lookup::Everything => Rule::new([next.clone()]),
-        Lookup::One(key, set) => Rule::new([matches(*key, set), next.clone()]),
+    let rule = |lookup: &Lookup, end: &Statement| match lookup {
+        Lookup::Everything => Rule::new([end.clone()]),
+        Lookup::One(key, set) => Rule::new([matches(*key, set), end.clone()]),
         Lookup::Both([(peer_key, peers), (port_key, ports)]) => {
             let (peers, ports) = (matches(*peer_key, peers), matches(*port_key, ports));
-            Rule::new([peers, ports, next.clone()])
+            Rule::new([peers, ports, end.clone()])
         }
     };
     let comment = match way {
@@ -220,7 +242,11 @@ pub(crate) fn chain(
         config.class_counters.then(|| Rule::new([counter(&name)]))
     };
     let mut rules: Vec<Rule> = count(Kind::Evaluated).into_iter().collect();
-    rules.extend(lookups.iter().map(rule));
+    for count in head.counts {
+        let end = counter(&count.counter);
+        rules.extend(count.lookups.iter().map(|lookup| rule(lookup, &end)));
+    }
+    rules.extend(lookups.iter().map(|lookup| rule(lookup, next)));
     if !matches!(lookups, [Lookup::Everything]) {
         let is_audited = head.audited || config.audit_all;
         let (refusal, kind) = if is_audited {

@@ -1,11 +1,12 @@
 //! What differs between the table in force and a ruleset, found by comparing all of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delta::{Change, Delta, SetChange};
 use crate::layout::mark_chain;
 use crate::names::{GENERATION, Name, WRITE_MARK};
 use crate::placement::Placement;
+use crate::rule_counters::is_of_rule;
 use crate::ruleset::{Chain, Ruleset, Set};
 use crate::statement::Statement;
 
@@ -77,6 +78,15 @@ pub(crate) fn compare(old: Placement<'_>, new: &Ruleset) -> Delta {
         });
         delta.entries.extend(freed);
     }
+    let of_rules = |ruleset: &Ruleset| -> BTreeSet<Name> {
+        let counters = ruleset.counters.iter();
+        counters.filter(|name| is_of_rule(name)).cloned().collect()
+    };
+    let (before, after) = (of_rules(old.contents), of_rules(new));
+    let differing = before.symmetric_difference(&after);
+    delta.rule_counters = differing
+        .map(|name| (name.clone(), after.contains(name)))
+        .collect();
     delta
 }
 

@@ -26,6 +26,9 @@ pub struct Config {
     pub audit_all: bool,
     /// Whether classes count what they evaluate and what they deny: they do.
     pub class_counters: bool,
+    /// Whether each rule of a policy counts what it admits: it does not. It costs the first packet of a flow a lookup or
+    /// more for each rule of the classes at its ends, and memory for each rule's peers and ports.
+    pub rule_counters: bool,
 }
 
 /// Where denied and audited packets are told.
@@ -109,6 +112,7 @@ impl Default for Config {
             log: Log::default(),
             audit_all: false,
             class_counters: true,
+            rule_counters: false,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Delta {
     pub chains: BTreeMap<Name, Change<Chain>>,
     /// The entries that change, by map and address, with the chain that each leads to.
     pub entries: BTreeMap<(Name, IpAddr), Change<Name>>,
+    /// The counters of rules that come, `true`, and those that go.
+    pub rule_counters: BTreeMap<Name, bool>,
 }
 
 /// What happens to a set.
@@ -53,24 +55,31 @@ pub struct Change<T> {
 impl Delta {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty() && self.chains.is_empty() && self.entries.is_empty()
+        self.sets.is_empty()
+            && self.chains.is_empty()
+            && self.entries.is_empty()
+            && self.rule_counters.is_empty()
     }
 
-    /// The counters of classes that come: those that only chains after the change count with.
+    /// The counters that come: of classes those that only chains after the change count with.
     pub(crate) fn new_counters(&self) -> BTreeSet<&Name> {
-        let (before, after) = self.counters();
-        &after - &before
+        let (before, after) = self.class_counters();
+        let of_rules = self.rule_counters.iter().filter(|(_, comes)| **comes);
+        let of_classes = after.difference(&before).copied();
+        of_classes.chain(of_rules.map(|(name, _)| name)).collect()
     }
 
-    /// The counters of classes that go.
+    /// The counters that go.
     pub(crate) fn gone_counters(&self) -> BTreeSet<&Name> {
-        let (before, after) = self.counters();
-        &before - &after
+        let (before, after) = self.class_counters();
+        let of_rules = self.rule_counters.iter().filter(|(_, comes)| !**comes);
+        let of_classes = before.difference(&after).copied();
+        of_classes.chain(of_rules.map(|(name, _)| name)).collect()
     }
 
-    /// The counters of the chains that change, before and after. A class's chains change together, and no other chain
+    /// The counters of classes in the chains that change, before and after. A class's chains change together, and no other chain
     /// counts with its counters.
-    fn counters(&self) -> (BTreeSet<&Name>, BTreeSet<&Name>) {
+    fn class_counters(&self) -> (BTreeSet<&Name>, BTreeSet<&Name>) {
         let chains = || self.chains.values();
         let before = chains().filter_map(|change| change.before.as_ref());
         let after = chains().filter_map(|change| change.after.as_ref());
@@ -93,6 +102,12 @@ impl Delta {
         }
         join(&mut self.chains, later.chains);
         join(&mut self.entries, later.entries);
+        for (name, comes) in later.rule_counters {
+            // What comes and then goes, or goes and comes again, stays as it was.
+            if self.rule_counters.remove(&name).is_none() {
+                self.rule_counters.insert(name, comes);
+            }
+        }
         self.to = later.to;
         self
     }

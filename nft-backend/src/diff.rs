@@ -53,6 +53,7 @@ use crate::increment::Increment;
 use crate::layout::mark_mask;
 use crate::names::{BASE, Name};
 use crate::placement::{Edits, Index, Placement};
+use crate::rule_counters::is_of_rule;
 use crate::ruleset::Ruleset;
 use crate::switch_over;
 use crate::transaction::Transaction;
@@ -138,10 +139,10 @@ pub(crate) fn delta(old: Placement<'_>, desired: &Ruleset) -> Result<Delta, Need
     Ok(compare(old, desired))
 }
 
-/// The counters around the classes.
+/// The counters around classes and rules.
 fn fixed_counters(ruleset: &Ruleset) -> impl Iterator<Item = &Name> {
     let counters = ruleset.counters.iter();
-    counters.filter(|name| !is_of_class(name))
+    counters.filter(|name| !is_of_class(name) && !is_of_rule(name))
 }
 
 /// The transactions of a change of the table in force, and how its index follows if they are made in place.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::class::{Class, Classes, Grant, SharedPeers};
+use crate::class::{Class, Classes, CountedRule, Grant, SharedPeers};
 use crate::class_chain::Direction;
 use crate::class_counters::ClassPolicies;
 use crate::grants::{Form, Permission, Use, grants, peers};
@@ -24,16 +24,19 @@ struct OfDirection<'p> {
 
 struct Draft<'p> {
     permissions: Vec<Permission<'p>>,
+    counted: Vec<CountedRule>,
     pods: BTreeSet<String>,
 }
 
 impl<'p> Drafts<'p> {
-    /// Files pods under the class with this identity; `permissions` tells what it may exchange.
+    /// Files pods under the class with this identity; `permissions` tells what it may exchange, `counted` the rules whose
+    /// packets are counted.
     pub(crate) fn file(
         &mut self,
         direction: Direction,
         identity: &Identity,
         permissions: impl FnOnce() -> Vec<Permission<'p>>,
+        counted: impl FnOnce() -> Vec<CountedRule>,
         pods: impl IntoIterator<Item = String>,
     ) {
         let of_direction = self.directions.entry(direction).or_default();
@@ -41,6 +44,7 @@ impl<'p> Drafts<'p> {
             of_direction.labels.insert(identity);
             let draft = Draft {
                 permissions: permissions(),
+                counted: counted(),
                 pods: BTreeSet::new(),
             };
             of_direction.drafts.insert(identity.clone(), draft);
@@ -88,6 +92,7 @@ impl<'p> Drafts<'p> {
                 let class = Class {
                     grants,
                     audited: identity.is_audited,
+                    counted: draft.counted.clone(),
                     comment,
                 };
                 (label.clone(), class)

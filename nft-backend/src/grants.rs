@@ -84,6 +84,21 @@ impl Form {
         form
     }
 
+    /// The form for the parts of one rule, whose packets are counted: in it no packet has two matches. Only a single part is
+    /// split, since an address can be in several.
+    pub(crate) fn of_rule<'p, 'q: 'p>(
+        permissions: impl Iterator<Item = (&'p Permission<'q>, usize)>,
+    ) -> Self {
+        let mut form = Self::of(permissions);
+        if form.uses.len() > 1 {
+            let splits = form.uses.iter_mut();
+            splits
+                .filter(|part| matches!(part, Use::Split(_)))
+                .for_each(|part| *part = Use::Boxed);
+        }
+        form
+    }
+
     /// The form for these permissions.
     pub(crate) fn of_all(permissions: &[Permission<'_>]) -> Self {
         let counted = |permission| -> (&Permission<'_>, usize) {

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::element::{Element, Key};
 use crate::generation::{Generation, MarkBits};
 use crate::names::{AUDITED, BASE, DENIED, DIGEST, Epoch, Name, STAMP, WRITE_MARK};
+use crate::rule_counters::is_of_rule;
 use crate::ruleset::{Ruleset, Set};
 use crate::value::{AddressRange, Family};
 
@@ -167,8 +168,11 @@ impl InForce {
             .or_else(|| self.others.first().cloned())
             .or_else(|| {
                 let mut counters = self.counters.iter();
-                let is_ours =
-                    |name: &Name| [DENIED, AUDITED].contains(&name.as_str()) || is_of_class(name);
+                let is_ours = |name: &Name| {
+                    [DENIED, AUDITED].contains(&name.as_str())
+                        || is_of_class(name)
+                        || is_of_rule(name)
+                };
                 told("counter", counters.find(|name| !is_ours(name)))
             })
     }

@@ -88,7 +88,7 @@ impl Increment<'_> {
         let counters = self.changes.delta.new_counters().into_iter();
         made.counters = counters.cloned().collect();
         let mut transaction = Transaction::new(self.table.clone());
-        if !made.sets.is_empty() || !made.chains.is_empty() {
+        if !made.sets.is_empty() || !made.chains.is_empty() || !made.counters.is_empty() {
             transaction = create(made);
         }
         for (set, elements) in self.of_pairs(&self.changes.added, true) {

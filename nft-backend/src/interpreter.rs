@@ -4,7 +4,6 @@
 //! that `goto` leaves its chain for good, so that the end of a chain comes back behind the last
 //! `jump`. Tests compare its outcome with the reference evaluator's.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::element::{Element, PeerPorts, ProtocolPorts};
@@ -110,16 +109,13 @@ pub fn execute(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interprete
     trace(ruleset, packet).map(|(outcome, _)| outcome)
 }
 
-/// The same, and the counters that the packet passes.
-pub fn trace(
-    ruleset: &Ruleset,
-    packet: &Packet,
-) -> Result<(Outcome, BTreeSet<Name>), InterpreterError> {
+/// The same, and the counters that the packet passes, each as often as it does.
+pub fn trace(ruleset: &Ruleset, packet: &Packet) -> Result<(Outcome, Vec<Name>), InterpreterError> {
     let mut run = Run {
         ruleset,
         packet,
         mark: packet.conntrack.mark(),
-        counted: BTreeSet::new(),
+        counted: Vec::new(),
     };
     let mut bases: Vec<_> = ruleset
         .chains
@@ -139,7 +135,7 @@ struct Run<'a> {
     ruleset: &'a Ruleset,
     packet: &'a Packet,
     mark: u32,
-    counted: BTreeSet<Name>,
+    counted: Vec<Name>,
 }
 
 /// A verdict that ends the evaluation of a base chain.

@@ -12,7 +12,8 @@
 //! ```
 //! Every step is a `goto`, so what no rule of a class accepts comes back to the base chain, behind
 //! `jump classify`, and is denied: the structure fails closed. The first rule of a class counts what
-//! comes to it, the last ones count and tell what it does not accept; an audited class has one more,
+//! comes to it, then, where that is asked for, rules count what each rule of a policy admits, by sets
+//! that decide nothing; the last ones count and tell what it does not accept. An audited class has one more,
 //! which counts that for the table and leads it to the next stage. A reply of a flow with an older
 //! generation goes through `r_egress` and `r_ingress`, the same with source and destination
 //! exchanged, and is not stamped. Without marks there are neither reversed chains nor a stamp.
@@ -103,8 +104,13 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
     for direction in Direction::ALL {
         for (label, class) in direction.classes(classes) {
             let sets = class_chain::add_sets(&mut ruleset, direction, label, class, &shared)?;
+            let counts = class_chain::add_counted(&mut ruleset, direction, label, class);
+            // A rule that admits nobody at the moment keeps what it has counted.
+            let counters = counts.iter().map(|count| count.counter.clone());
+            ruleset.counters.extend(counters);
             let head = Head {
                 label,
+                counts: &counts,
                 audited: class.audited,
                 comment: &class.comment,
             };

@@ -12,6 +12,7 @@ use crate::element::{Element, PeerPorts, ProtocolPorts};
 use crate::in_force::{Counted, InForce, ListedChain, ListedMap, ListedSet, Traffic};
 use crate::kernel::ApplyError;
 use crate::names::{AUDITED, DENIED, Name};
+use crate::rule_counters::{self, RuleCounts};
 use crate::value::{AddressRange, PortRange, Protocol};
 
 /// Reads the whole document. An object without a name or a kind is an error, one of a kind that we
@@ -46,8 +47,8 @@ pub(crate) fn parse_counted(document: &[u8]) -> Result<Counted, ApplyError> {
     Ok(Counted { denied, audited })
 }
 
-/// Reads the counters of classes.
-pub(crate) fn parse_class_counts(document: &[u8]) -> Result<ClassCounts, ApplyError> {
+/// Reads the counters of classes and those of rules.
+pub(crate) fn parse_counts(document: &[u8]) -> Result<(ClassCounts, RuleCounts), ApplyError> {
     let not_understood = |reason: String| ApplyError::NotUnderstood { reason };
     let document: Json =
         serde_json::from_slice(document).map_err(|error| not_understood(error.to_string()))?;
@@ -57,7 +58,10 @@ pub(crate) fn parse_class_counts(document: &[u8]) -> Result<ClassCounts, ApplyEr
         let counter = &object["counter"];
         Some((counter["name"].as_str()?, traffic_of(counter)?))
     });
-    Ok(class_counters::read(counters))
+    Ok((
+        class_counters::read(counters.clone()),
+        rule_counters::read(counters),
+    ))
 }
 
 fn traffic_of(counter: &Json) -> Option<Traffic> {

@@ -12,6 +12,7 @@ use crate::kernel::{ApplyError, Kernel, NftVersion};
 use crate::listing;
 use crate::names::Name;
 use crate::process::{self, Finished, ProcessError};
+use crate::rule_counters::RuleCounts;
 use crate::senders::Senders;
 use crate::transaction::Transaction;
 
@@ -107,9 +108,16 @@ impl Nft {
 
     /// What the classes of the table have counted; `None` when there is no such table.
     pub fn class_counts(&self, table: &Name) -> Result<Option<ClassCounts>, ApplyError> {
+        let counts = self.counts(table)?;
+        Ok(counts.map(|(of_classes, _)| of_classes))
+    }
+
+    /// What the classes of the table have counted, and its rules where packets are counted for them; `None` when there is
+    /// no such table.
+    pub fn counts(&self, table: &Name) -> Result<Option<(ClassCounts, RuleCounts)>, ApplyError> {
         let listed = self.list_counters(table)?;
         listed
-            .map(|listed| listing::parse_class_counts(&listed))
+            .map(|listed| listing::parse_counts(&listed))
             .transpose()
     }
 

@@ -1,11 +1,13 @@
 //! Turns a rule graph into the contents of our nftables table, for one node.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use policy_core::graph::{RuleGraph, Subject};
-use policy_core::{Isolation, Pod, PodId};
+use policy_core::rules::{RulePermission, Rules};
+use policy_core::{Isolation, Pod, PodId, RuleId};
 
-use crate::class::{Classes, Dispatch};
+use crate::class::{Classes, CountedRule, Dispatch};
 use crate::class_chain::Direction;
 use crate::class_counters::ClassPolicies;
 use crate::config::Config;
@@ -21,18 +23,33 @@ use crate::ruleset::Ruleset;
 /// Only pods that run on the node and have an address are dispatched; a pod that no policy isolates is not, so its
 /// traffic passes. An address that several live pods claim, one of them here, goes to a class without permissions.
 pub fn render(graph: &RuleGraph, node: &str, config: &Config) -> Result<Ruleset, LayoutError> {
-    lay_out(config, &classes(&graph.minimize(), node))
+    lay_out(config, &classes(&graph.minimize(), node, config))
 }
 
 /// The policies behind each class of the table that [`render`] makes for `node`. A class of contested addresses has none.
 pub fn class_policies(graph: &RuleGraph, node: &str) -> ClassPolicies {
-    drafts(&graph.minimize(), node).0.policies()
+    drafts(&graph.minimize(), node, None).0.policies()
+}
+
+/// The rules that the table which [`render`] makes for `node` counts packets for, where it counts for rules.
+pub fn counted_rules(graph: &RuleGraph, node: &str) -> BTreeSet<RuleId> {
+    let graph = graph.minimize();
+    let subjects: Vec<Subject<'_>> = graph.subjects().collect();
+    let pods = subjects
+        .iter()
+        .flat_map(|subject| local_pods(&graph, subject, node));
+    let of_pod = |pod| Direction::ALL.map(|direction| graph.rule_ids(pod, direction.into()));
+    pods.flat_map(of_pod).flatten().collect()
 }
 
 /// A local pod, and its class in each of [`Direction::ALL`].
 type Member<'g> = (&'g Pod, [Option<Identity>; 2]);
 
-fn drafts<'g>(graph: &'g RuleGraph, node: &str) -> (Drafts<'g>, Vec<Member<'g>>) {
+fn drafts<'g>(
+    graph: &'g RuleGraph,
+    node: &str,
+    mut rules: Option<Rules<'_>>,
+) -> (Drafts<'g>, Vec<Member<'g>>) {
     let mut drafts = Drafts::default();
     let mut members = Vec::new();
     for subject in graph.subjects() {
@@ -40,7 +57,13 @@ fn drafts<'g>(graph: &'g RuleGraph, node: &str) -> (Drafts<'g>, Vec<Member<'g>>)
             let identities = Direction::ALL.map(|direction| {
                 let identity = identity(graph, &subject, pod, direction)?;
                 let permissions = || permissions(&subject, direction);
-                drafts.file(direction, &identity, permissions, [pod.id.to_string()]);
+                let counted = || {
+                    let rules = rules.as_mut().map(|rules| rules.of(pod, direction.into()));
+                    let rules = rules.into_iter().flatten();
+                    rules.map(|(id, parts)| counted(id, &parts)).collect()
+                };
+                let pods = [pod.id.to_string()];
+                drafts.file(direction, &identity, permissions, counted, pods);
                 Some(identity)
             });
             members.push((pod, identities));
@@ -50,8 +73,9 @@ fn drafts<'g>(graph: &'g RuleGraph, node: &str) -> (Drafts<'g>, Vec<Member<'g>>)
 }
 
 /// The isolated local pods of `node` and what they may exchange. `graph` is minimal.
-fn classes(graph: &RuleGraph, node: &str) -> Classes {
-    let (drafts, members) = drafts(graph, node);
+fn classes(graph: &RuleGraph, node: &str, config: &Config) -> Classes {
+    let rules = config.rule_counters.then(|| graph.rules());
+    let (drafts, members) = drafts(graph, node, rules);
     let mut classes = drafts.classes();
     for (pod, [egress, ingress]) in members {
         let label = |direction, identity: Option<Identity>| {
@@ -122,6 +146,19 @@ fn permissions<'g>(subject: &Subject<'g>, direction: Direction) -> Vec<Permissio
             ),
         })
         .collect()
+}
+
+fn counted(rule: RuleId, parts: &[RulePermission]) -> CountedRule {
+    let permissions: Vec<Permission<'_>> = parts
+        .iter()
+        .map(|part| Permission {
+            everyone: part.everyone,
+            ports: &part.ports,
+            blocks: &part.blocks,
+            addresses: Cow::Borrowed(&part.addresses),
+        })
+        .collect();
+    CountedRule::of(rule, &permissions)
 }
 
 /// Sends an address that several live pods claim, one of them here, to a class without permissions.

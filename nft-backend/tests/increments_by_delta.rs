@@ -39,11 +39,15 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(name: &str, events: impl IntoIterator<Item = Event>) -> Self {
-        let mut engine = Engine::new(name);
-        let mut node = Node::new(config()).unwrap();
+    fn new(name: &str, events: impl IntoIterator<Item = Event>, rule_counters: bool) -> Self {
+        let mut engine = Engine::new(name).telling_rules();
+        let config = Config {
+            rule_counters,
+            ..config()
+        };
+        let mut node = Node::new(config.clone()).unwrap();
         node.take(&engine.apply(events));
-        let (mut live, mut kernel) = (Live::new(config()), Watched::default());
+        let (mut live, mut kernel) = (Live::new(config), Watched::default());
         let ruleset = node.ruleset().unwrap();
         live.update(&mut kernel, &ruleset).unwrap();
         Self {
@@ -83,7 +87,9 @@ impl Kept {
 
 /// Random events in batches, each of which the check is given with flows of the clusters that they lead from and to.
 fn every_batch(check: impl Fn(&mut Kept, &[Event], &[Flow], &str)) {
-    for (size, seeds, count) in [(Size::SMALL, 25, 60), (Size::MEDIUM, 2, 100)] {
+    let plain = [(Size::SMALL, 25, 60, false), (Size::MEDIUM, 2, 100, false)];
+    let counting = [(Size::SMALL, 15, 60, true), (Size::MEDIUM, 1, 100, true)];
+    for (size, seeds, count, rule_counters) in plain.into_iter().chain(counting) {
         for seed in 0..seeds {
             let objects = [0, 1000, 2000].map(|base| random_cluster(base + seed, size));
             let [from, to, detour] = [0, 1, 2].map(|index: usize| objects[index].cluster());
@@ -91,13 +97,16 @@ fn every_batch(check: impl Fn(&mut Kept, &[Event], &[Flow], &str)) {
             flows.extend(random_flows(&objects[1], seed, count));
             let mut rng = Rng::new(seed);
             let name = *rng.pick(&["node-a", "node-b"]);
-            let mut kept = Kept::new(name, arrivals(&from));
+            let mut kept = Kept::new(name, arrivals(&from), rule_counters);
             let events = way(&from, &to, &detour, &mut rng);
             let mut rest = events.as_slice();
             while !rest.is_empty() {
                 let size = if rng.chance(60) { 1 } else { 1 + rng.below(8) };
                 let (batch, others) = rest.split_at(size.min(rest.len()));
-                let context = format!("seed {seed}, {} left", others.len());
+                let context = format!(
+                    "seed {seed}, rule counters {rule_counters}, {} left",
+                    others.len()
+                );
                 check(&mut kept, batch, &flows, &context);
                 rest = others;
             }
@@ -184,7 +193,7 @@ fn after_a_failure_deltas_are_refused_until_the_whole_ruleset_was_given() {
 
 #[test]
 fn a_delta_of_something_else_is_refused() {
-    let mut kept = Kept::new("node-a", []);
+    let mut kept = Kept::new("node-a", [], false);
     let events = arrivals(&shop(&[80]));
     kept.node.take(&kept.engine.apply(events));
     let later = kept
@@ -235,15 +244,21 @@ fn shop(ports: &[u16]) -> Cluster {
 /// An interval set that comes or loses elements would be a switch of the whole table, were its class not made anew.
 #[test]
 fn a_policy_with_other_rules_touches_the_chains_of_its_own_class_alone() {
-    let mut kept = Kept::new("node-a", arrivals(&shop(&[])));
+    for rule_counters in [false, true] {
+        touch_one_class(rule_counters);
+    }
+}
+
+fn touch_one_class(rule_counters: bool) {
+    let mut kept = Kept::new("node-a", arrivals(&shop(&[])), rule_counters);
     for ports in [&[80][..], &[], &[80, 443], &[443]] {
         let events = arrivals(&shop(ports));
         let delta = kept.prepare(&events, &[]);
         let applied = kept.kernel.applied().len();
         let update = kept.live.update_by(&mut kept.kernel, &delta).unwrap();
         kept.check("shop");
-        if ports == [443] {
-            // The rules stay, and an interval set loses an element that packets are looked up in.
+        if ports == [443] && !rule_counters {
+            // The chain's rules stay, and an interval set loses an element that packets are looked up in.
             assert_eq!(update, Update::Switch);
             continue;
         }
@@ -253,5 +268,45 @@ fn a_policy_with_other_rules_touches_the_chains_of_its_own_class_alone() {
             .map(ToString::to_string)
             .collect();
         assert!(!text.contains("shop_db"), "{text}");
+    }
+}
+
+/// Everyone may use the port already, so the blocks that a rule lists besides make no difference to any packet.
+#[test]
+fn what_only_counts_is_changed_in_place_and_cuts_no_flow() {
+    let cluster = |blocks: &[&str]| {
+        let from = blocks
+            .iter()
+            .map(|cidr| json!({ "ipBlock": { "cidr": cidr } }));
+        let rules = json!([
+            { "ports": [{ "port": 80 }] },
+            { "from": from.collect::<Vec<Value>>(), "ports": [{ "port": 80 }] },
+        ]);
+        let objects = vec![
+            json!({
+                "kind": "Pod",
+                "metadata": { "namespace": "shop", "name": "web" },
+                "spec": { "nodeName": "node-a", "containers": [] },
+                "status": { "podIPs": [{ "ip": "10.0.0.1" }] },
+            }),
+            json!({
+                "kind": "NetworkPolicy",
+                "metadata": { "namespace": "shop", "name": "web" },
+                "spec": { "podSelector": {}, "ingress": rules },
+            }),
+        ];
+        policy_core::testing::Objects::read(objects)
+            .unwrap()
+            .cluster()
+    };
+    let both = ["203.0.113.0/24", "198.51.100.0/24"];
+    let mut kept = Kept::new("node-a", arrivals(&cluster(&both)), true);
+    let mark = kept.mark();
+    for blocks in [&both[..1], &both[..]] {
+        let delta = kept.prepare(&arrivals(&cluster(blocks)), &[]);
+        let update = kept.live.update_by(&mut kept.kernel, &delta).unwrap();
+        assert_eq!(update, Update::Increment, "{blocks:?}");
+        kept.check("blocks");
+        assert_eq!(kept.mark(), mark, "{blocks:?}");
     }
 }

@@ -5,14 +5,18 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::difference;
 use common::events::{arrivals, departures, way};
 use nft_backend::class::Classes;
 use nft_backend::config::Config;
 use nft_backend::delta::Delta;
 use nft_backend::layout::lay_out;
+use nft_backend::names::Name;
 use nft_backend::node::{Footprint, Node};
-use nft_backend::render::render;
+use nft_backend::render::{counted_rules, render};
+use nft_backend::rule_counters;
 use nft_backend::ruleset::Ruleset;
 use policy_core::incremental::{Engine, Event};
 use policy_core::testing::{Objects, Rng, Size, random_cluster};
@@ -26,18 +30,28 @@ const RUNS: [(Size, u64); 2] = [(Size::SMALL, 30), (Size::MEDIUM, 3)];
 /// A node with its engine, and the ruleset that the deltas make.
 struct Kept {
     name: &'static str,
+    config: Config,
     engine: Engine,
     node: Node,
     ruleset: Ruleset,
 }
 
+/// Without counters of rules, and with them.
+fn configs() -> [Config; 2] {
+    [false, true].map(|rule_counters| Config {
+        rule_counters,
+        ..Config::default()
+    })
+}
+
 impl Kept {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, config: &Config) -> Self {
         Self {
             name,
-            engine: Engine::new(name),
-            node: Node::new(Config::default()).unwrap(),
-            ruleset: lay_out(&Config::default(), &Classes::default()).unwrap(),
+            engine: Engine::new(name).telling_rules(),
+            node: Node::new(config.clone()).unwrap(),
+            ruleset: lay_out(config, &Classes::default()).unwrap(),
+            config: config.clone(),
         }
     }
 
@@ -50,7 +64,7 @@ impl Kept {
     }
 
     fn check(&self, context: &str) {
-        let rendered = render(&self.engine.graph(), self.name, &Config::default()).unwrap();
+        let rendered = render(&self.engine.graph(), self.name, &self.config).unwrap();
         let rendered = rendered.without_comments().to_string();
         let compare = |what: &str, ruleset: &Ruleset| {
             let difference = difference(&rendered, &ruleset.without_comments().to_string());
@@ -58,11 +72,29 @@ impl Kept {
         };
         compare("what the deltas made", &self.ruleset);
         compare("the whole", &self.node.ruleset().unwrap());
+        let of_graph = counted_rules(&self.engine.graph(), self.name);
+        let expected = if self.config.rule_counters {
+            of_graph
+        } else {
+            BTreeSet::new()
+        };
+        assert_eq!(self.node.counted_rules(), expected, "{context}");
+        let counters = self.ruleset.counters.iter();
+        let of_rules = counters.filter(|name| name.as_str().starts_with("rule_"));
+        let names: BTreeSet<Name> = expected.iter().map(rule_counters::name).collect();
+        assert_eq!(
+            of_rules.cloned().collect::<BTreeSet<_>>(),
+            names,
+            "{context}"
+        );
     }
 }
 
-fn every_way(run: impl Fn(u64, Vec<Event>, Vec<Event>, Rng)) {
-    for (size, seeds) in RUNS {
+fn every_way(run: impl Fn(&str, &Config, Vec<Event>, Vec<Event>, Rng)) {
+    for (config, (size, seeds)) in configs()
+        .into_iter()
+        .flat_map(|config| RUNS.map(|run| (config.clone(), run)))
+    {
         for seed in 0..seeds {
             let [from, to, detour] = [0, 1000, 2000].map(|base| {
                 let objects: Objects = random_cluster(base + seed, size);
@@ -73,18 +105,19 @@ fn every_way(run: impl Fn(u64, Vec<Event>, Vec<Event>, Rng)) {
             events.extend(way(&from, &to, &detour, &mut rng));
             let mut end = departures(&to, &Cluster::default());
             rng.shuffle(&mut end);
-            run(seed, events, end, rng);
+            let context = format!("rule counters {}, seed {seed}", config.rule_counters);
+            run(&context, &config, events, end, rng);
         }
     }
 }
 
 #[test]
 fn after_every_event_the_ruleset_is_the_one_rendered_from_scratch() {
-    every_way(|seed, events, _, mut rng| {
+    every_way(|run, config, events, _, mut rng| {
         let name = *rng.pick(&NODES);
-        let mut kept = Kept::new(name);
+        let mut kept = Kept::new(name, config);
         for (number, event) in events.into_iter().enumerate() {
-            let context = format!("seed {seed}, event {number}: {event:?}");
+            let context = format!("{run}, event {number}: {event:?}");
             kept.take([event.clone()]);
             kept.check(&context);
             assert!(kept.take([event]).is_empty(), "{context}: the same again");
@@ -94,17 +127,17 @@ fn after_every_event_the_ruleset_is_the_one_rendered_from_scratch() {
 
 #[test]
 fn a_delta_of_many_events_is_the_deltas_of_each_joined() {
-    every_way(|seed, events, _, mut rng| {
+    every_way(|run, config, events, _, mut rng| {
         let name = *rng.pick(&NODES);
-        let (mut kept, mut lone) = (Kept::new(name), Kept::new(name));
+        let (mut kept, mut lone) = (Kept::new(name, config), Kept::new(name, config));
         let mut rest = events.as_slice();
         while !rest.is_empty() {
             let (batch, others) = rest.split_at(1 + rng.below(rest.len().min(25)));
             let delta = kept.take(batch.iter().cloned());
-            kept.check(&format!("seed {seed}"));
+            kept.check(run);
             let deltas = batch.iter().map(|event| lone.take([event.clone()]));
             let joined = deltas.reduce(Delta::then).unwrap();
-            assert_eq!(delta, joined, "seed {seed}");
+            assert_eq!(delta, joined, "{run}");
             rest = others;
         }
     });
@@ -112,15 +145,15 @@ fn a_delta_of_many_events_is_the_deltas_of_each_joined() {
 
 #[test]
 fn nothing_is_left_when_everything_is_gone() {
-    every_way(|seed, events, end, mut rng| {
+    every_way(|run, config, events, end, mut rng| {
         let name = *rng.pick(&NODES);
-        let mut kept = Kept::new(name);
+        let mut kept = Kept::new(name, config);
         let empty = kept.ruleset.clone();
         for event in events.into_iter().chain(end) {
             kept.take([event]);
         }
-        assert_eq!(kept.node.footprint(), Footprint::default(), "seed {seed}");
-        assert_eq!(kept.ruleset, empty, "seed {seed}");
+        assert_eq!(kept.node.footprint(), Footprint::default(), "{run}");
+        assert_eq!(kept.ruleset, empty, "{run}");
     });
 }
 
@@ -129,8 +162,14 @@ fn nothing_is_left_when_everything_is_gone() {
 fn splits_come_and_go_and_share_their_peers() {
     let objects = common::split::many_clients();
     let cluster = objects.cluster();
-    let mut kept = Kept::new("node-a");
-    kept.take(arrivals(&cluster));
+    for config in configs() {
+        splits_of(&cluster, &config);
+    }
+}
+
+fn splits_of(cluster: &Cluster, config: &Config) {
+    let mut kept = Kept::new("node-a", config);
+    kept.take(arrivals(cluster));
     kept.check("all");
     let peer_sets = |kept: &Kept| {
         let names = kept.ruleset.sets.keys().map(ToString::to_string);
@@ -151,7 +190,7 @@ fn splits_come_and_go_and_share_their_peers() {
         }
     }
     assert_eq!(peer_sets(&kept), 0);
-    kept.take(arrivals(&cluster));
+    kept.take(arrivals(cluster));
     for policy in cluster.policies().keys() {
         kept.take([Event::PolicyGone(policy.clone())]);
         kept.check(&format!("without {policy}"));
@@ -163,7 +202,7 @@ fn splits_come_and_go_and_share_their_peers() {
 fn peers_that_part_have_sets_of_their_own_and_share_one_when_they_meet_again() {
     let objects = common::split::many_clients();
     let cluster = objects.cluster();
-    let mut kept = Kept::new("node-a");
+    let mut kept = Kept::new("node-a", &configs()[1]);
     kept.take(arrivals(&cluster));
     let policy = |name: &str| {
         let mut policies = cluster.policies().values();

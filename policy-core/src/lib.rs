@@ -29,6 +29,7 @@ pub mod reach;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resolve;
+pub mod rules;
 pub mod selector;
 #[cfg(feature = "reference")]
 pub mod testing;
@@ -46,4 +47,5 @@ pub use labels::Labels;
 pub use policy::{Mode, Policy, PolicyId};
 pub use port_set::PortSet;
 pub use problem::{FieldPath, ObjectRef, Problem, ProblemKind, Segment};
+pub use rules::RuleId;
 pub use selector::Selector;

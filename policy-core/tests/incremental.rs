@@ -3,9 +3,11 @@
 
 use policy_core::incremental::{
     Changes, Engine, Event, Footprint, NodeState, PermissionChange, PermissionKey, PermissionPeers,
+    RuleChange,
 };
+use policy_core::rules::Rules;
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows};
-use policy_core::{Cluster, Direction, Isolation, Pod, PodId, PolicyId, RuleGraph};
+use policy_core::{Cluster, Direction, Isolation, Pod, PodId, PolicyId, RuleGraph, RuleId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -71,6 +73,7 @@ struct Treatment {
     isolated_by: BTreeMap<Direction, BTreeSet<PolicyId>>,
     audited: BTreeSet<Direction>,
     permissions: BTreeMap<PermissionKey, PermissionPeers>,
+    rules: BTreeMap<RuleId, BTreeMap<PermissionKey, PermissionPeers>>,
 }
 
 type Treatments = BTreeMap<IpAddr, Treatment>;
@@ -84,6 +87,7 @@ fn of_state(state: &NodeState) -> Treatments {
                 isolated_by: subject.isolated_by.clone(),
                 audited: subject.audited.clone(),
                 permissions: subject.permissions.clone(),
+                rules: subject.rules.clone(),
             };
             let earlier = treatments.insert(address, treatment);
             assert_eq!(earlier, None, "{address} is in two subject classes");
@@ -92,8 +96,35 @@ fn of_state(state: &NodeState) -> Treatments {
     treatments
 }
 
+/// What each rule that decides about a pod admits.
+fn rules_of(
+    rules: &mut Rules<'_>,
+    pod: &Pod,
+) -> BTreeMap<RuleId, BTreeMap<PermissionKey, PermissionPeers>> {
+    let mut of_pod = BTreeMap::new();
+    for direction in Direction::ALL {
+        for (id, permissions) in rules.of(pod, direction) {
+            let permissions = permissions.into_iter().map(|permission| {
+                let key = PermissionKey {
+                    direction,
+                    everyone: permission.everyone,
+                    ports: permission.ports,
+                };
+                let peers = PermissionPeers {
+                    blocks: permission.blocks,
+                    addresses: permission.addresses,
+                };
+                (key, peers)
+            });
+            of_pod.insert(id, permissions.collect());
+        }
+    }
+    of_pod
+}
+
 fn of_graph(whole: &RuleGraph, minimal: &RuleGraph, node: &str) -> Treatments {
     let mut treatments = Treatments::new();
+    let mut rules = minimal.rules();
     for subject in minimal.subjects() {
         let mut permissions = BTreeMap::new();
         for direction in Direction::ALL {
@@ -121,9 +152,14 @@ fn of_graph(whole: &RuleGraph, minimal: &RuleGraph, node: &str) -> Treatments {
             isolated_by: BTreeMap::new(),
             audited: audited.collect(),
             permissions,
+            rules: BTreeMap::new(),
         };
         for pod in subject.pods() {
             if pod.node.as_deref() == Some(node) {
+                let treatment = Treatment {
+                    rules: rules_of(&mut rules, pod),
+                    ..treatment.clone()
+                };
                 let addresses = minimal.addresses(pod).into_iter();
                 treatments.extend(addresses.map(|address| (address, treatment.clone())));
             }
@@ -142,6 +178,31 @@ fn of_graph(whole: &RuleGraph, minimal: &RuleGraph, node: &str) -> Treatments {
         }
     }
     treatments
+}
+
+/// Makes sure that each change of permissions is one.
+fn are_changes(
+    before: &BTreeMap<PermissionKey, PermissionPeers>,
+    changes: &BTreeMap<PermissionKey, PermissionChange>,
+) {
+    for (key, change) in changes {
+        let before = before.get(key);
+        match change {
+            PermissionChange::Appeared(_) => assert_eq!(before, None),
+            PermissionChange::Vanished => assert!(before.is_some()),
+            PermissionChange::Changed {
+                blocks,
+                added,
+                removed,
+            } => {
+                let before = before.expect("a changed permission was there");
+                assert_ne!(blocks.as_ref(), Some(&before.blocks));
+                assert!(before.addresses.is_disjoint(added));
+                assert!(before.addresses.is_superset(removed));
+                assert!(blocks.is_some() || !added.is_empty() || !removed.is_empty());
+            }
+        }
+    }
 }
 
 /// Takes changes over, and makes sure that each of them is one.
@@ -163,21 +224,14 @@ fn take(state: &mut NodeState, changes: &Changes) {
         for (direction, is_audited) in &change.audited {
             assert_ne!(before.audited.contains(direction), *is_audited);
         }
-        for (key, change) in &change.permissions {
-            let before = before.permissions.get(key);
+        are_changes(&before.permissions, &change.permissions);
+        for (id, change) in &change.rules {
+            let before = before.rules.get(id);
             match change {
-                PermissionChange::Appeared(_) => assert_eq!(before, None),
-                PermissionChange::Vanished => assert!(before.is_some()),
-                PermissionChange::Changed {
-                    blocks,
-                    added,
-                    removed,
-                } => {
-                    let before = before.expect("a changed permission was there");
-                    assert_ne!(blocks.as_ref(), Some(&before.blocks));
-                    assert!(before.addresses.is_disjoint(added));
-                    assert!(before.addresses.is_superset(removed));
-                    assert!(blocks.is_some() || !added.is_empty() || !removed.is_empty());
+                RuleChange::Gone => assert!(before.is_some(), "{id}"),
+                RuleChange::There(changes) => {
+                    assert!(before.is_none() || !changes.is_empty(), "{id}");
+                    are_changes(&before.cloned().unwrap_or_default(), changes);
                 }
             }
         }
@@ -256,7 +310,7 @@ fn after_every_event_the_graph_is_the_one_compiled_from_scratch() {
     every_way(|seed, [from, to, detour], mut rng| {
         let [from, target, detour] = [&from, &to, &detour].map(Objects::cluster);
         let node = *rng.pick(&NODES);
-        let mut engine = Engine::new(node);
+        let mut engine = Engine::new(node).telling_rules();
         let mut state = NodeState::default();
         let events = way(&Cluster::default(), &from, &detour, &mut rng);
         let events: Vec<Event> = events
@@ -291,7 +345,10 @@ fn a_batch_is_worth_its_events() {
     every_way(|seed, [from, to, detour], mut rng| {
         let [from, to, detour] = [&from, &to, &detour].map(Objects::cluster);
         let node = *rng.pick(&NODES);
-        let (mut engine, mut lone) = (Engine::new(node), Engine::new(node));
+        let (mut engine, mut lone) = (
+            Engine::new(node).telling_rules(),
+            Engine::new(node).telling_rules(),
+        );
         let (mut state, mut lone_state) = (NodeState::default(), NodeState::default());
         let mut events = way(&Cluster::default(), &from, &detour, &mut rng);
         events.extend(way(&from, &to, &detour, &mut rng));
@@ -373,7 +430,7 @@ fn a_port_name_towards_a_block_follows_the_pods_that_are_in_it() {
         "to": [{ "ipBlock": { "cidr": "10.0.1.0/24" } }],
         "ports": [{ "port": "http" }],
     });
-    let mut engine = Engine::new("node-a");
+    let mut engine = Engine::new("node-a").telling_rules();
     let mut state = NodeState::default();
     let steps = [
         events(vec![
@@ -404,7 +461,7 @@ fn a_class_keeps_its_number_and_only_what_is_new_is_listed() {
             "ports": [{ "port": port }],
         })
     };
-    let mut engine = Engine::new("node-a");
+    let mut engine = Engine::new("node-a").telling_rules();
     let first = engine.apply(events(vec![
         pod("web", "node-a", "10.0.0.1", 80),
         pod("one", "node-b", "10.0.1.1", 80),

@@ -6,6 +6,7 @@
 mod open;
 mod saved;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use nft_backend::load::{self, LoadError, StandingFlows};
 use nft_backend::netlink::Netlink;
 use nft_backend::node::Node;
 use nft_backend::notifications::{Notices, Notifications};
-use policy_core::Changes;
+use policy_core::{Changes, RuleId};
 
 pub use nft_backend::guard::Handled;
 pub use open::{OpenError, Opened, open};
@@ -120,6 +121,16 @@ impl<K: Kernel, N: Notices> Dataplane<K, N> {
         let desired = self.guard.desired().ruleset()?;
         let load = load::plan(&desired, &self.config, None, StandingFlows::Recheck)?;
         Ok(saved::of(&load, &self.node, &self.config))
+    }
+
+    /// Whether packets are counted for rules: then changes have to be those of an engine that tells rules.
+    pub fn counts_rules(&self) -> bool {
+        self.config.rule_counters
+    }
+
+    /// The rules that packets are counted for.
+    pub fn counted_rules(&self) -> BTreeSet<RuleId> {
+        self.guard.desired().counted_rules()
     }
 
     /// How large the table is.

@@ -42,8 +42,12 @@ fn policy(name: &str, spec: &Value) -> Event {
 }
 
 fn enforcer() -> (Enforcer<Held, Held>, Shared, Held) {
+    enforcer_of(Config::default())
+}
+
+fn enforcer_of(config: Config) -> (Enforcer<Held, Held>, Shared, Held) {
     let held = Held::default();
-    let (config, kernel, notices) = (Config::default(), held.clone(), held.clone());
+    let (kernel, notices) = (held.clone(), held.clone());
     let dataplane = Dataplane::new("node-a", config, kernel, notices).unwrap();
     let shared = Shared::new("node-a");
     let enforcer = Enforcer::new("node-a", dataplane, shared.clone());
@@ -72,6 +76,37 @@ fn the_first_sync_loads_and_later_ones_change_what_differs() {
     let another = vec![batch(Kind::Pods, vec![pod("db", "10.0.0.2")])];
     assert_eq!(enforcer.sync(another).unwrap(), Update::Increment);
     assert_eq!(shared.document()["counts"]["pods"], 2);
+}
+
+#[test]
+fn the_rules_in_force_are_told_where_packets_are_counted_for_them() {
+    let spec = json!({"podSelector": {}, "ingress": [
+        {"ports": [{"port": 80}]},
+        {"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]},
+    ]});
+    for rule_counters in [false, true] {
+        let config = Config {
+            rule_counters,
+            ..Config::default()
+        };
+        let (mut enforcer, shared, _) = enforcer_of(config);
+        let batches = vec![
+            batch(Kind::Pods, vec![pod("web", "10.0.0.1")]),
+            batch(Kind::Policies, vec![policy("both", &spec)]),
+        ];
+        enforcer.sync(batches).unwrap();
+        let rules = shared.counted_rules();
+        let names: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        let expected: &[&str] = if rule_counters {
+            &["shop/both ingress[0]", "shop/both ingress[1]"]
+        } else {
+            &[]
+        };
+        assert_eq!(names, expected);
+        let gone = Event::PodGone(PodId::new("shop", "web"));
+        enforcer.sync(vec![batch(Kind::Pods, vec![gone])]).unwrap();
+        assert!(shared.counted_rules().is_empty());
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use nft_backend::config::Log;
+use nft_backend::config::{Config, Log};
 
 use super::{Format, InputArguments};
 use crate::demo::Wiring;
@@ -19,6 +19,9 @@ pub struct Render {
     /// The node whose pods the rules are for.
     #[arg(long, value_name = "NODE")]
     pub node: String,
+    /// What packets are counted for.
+    #[command(flatten)]
+    pub counting: Counting,
     /// How to print the rules.
     #[arg(long, value_enum, default_value_t)]
     pub format: ruleset::Format,
@@ -36,6 +39,9 @@ pub struct Apply {
     /// Where the rules come into force: a network namespace by its name or path.
     #[command(flatten)]
     pub place: Place,
+    /// What packets are counted for.
+    #[command(flatten)]
+    pub counting: Counting,
     /// Change nothing, only tell what would change and whether the kernel would take it.
     #[arg(long)]
     pub check: bool,
@@ -96,6 +102,34 @@ pub struct Flush {
     /// Also a table of this name that somebody else made.
     #[arg(long)]
     pub force: bool,
+}
+
+/// What packets are counted for.
+#[derive(Debug, Args)]
+pub struct Counting {
+    /// What packets are counted for; for each rule of a policy at the cost of lookups and memory for each.
+    #[arg(long, value_enum, value_name = "FOR", default_value_t)]
+    pub count: Count,
+}
+
+/// What packets can be counted for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Count {
+    /// For each policy.
+    #[default]
+    Policies,
+    /// For each rule of a policy, too.
+    Rules,
+}
+
+impl Counting {
+    /// The default configuration that counts so.
+    pub fn config(&self) -> Config {
+        Config {
+            rule_counters: self.count == Count::Rules,
+            ..Config::default()
+        }
+    }
 }
 
 /// Whose kernel tables are meant.

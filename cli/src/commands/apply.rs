@@ -34,7 +34,7 @@ enum NotApplied {
 pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
     let manifests = load::read(arguments, &options.input);
     let kernel = options.place.kernel();
-    let config = match config(&kernel) {
+    let config = match config(&kernel, options.counting.config()) {
         Ok(config) => config,
         Err(error) => {
             report::print_error(&format!("error: {error}"));
@@ -89,10 +89,10 @@ fn refused(manifests: &Manifests) -> Vec<Finding> {
         .collect()
 }
 
-/// What this kernel can carry out. What is given up for that is told.
-fn config(kernel: &Nft) -> Result<Config, NotApplied> {
+/// What of the configuration this kernel can carry out. What is given up for that is told.
+fn config(kernel: &Nft, wanted: Config) -> Result<Config, NotApplied> {
     let features = Features::probe(kernel)?;
-    let (config, given_up) = features.adapt(Config::default());
+    let (config, given_up) = features.adapt(wanted);
     for given_up in given_up {
         report::print_warnings(&given_up);
     }

@@ -1,14 +1,12 @@
 //! `nopal render`: the nftables ruleset of one node.
 
-use nft_backend::config::Config;
-
 use super::{Outcome, load, node};
 use crate::args::{Arguments, Render};
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Render) -> Outcome {
     let manifests = load::read(arguments, &options.input);
-    let config = Config::default();
+    let config = options.counting.config();
     let (ruleset, outcome) = match node::rules(&manifests, &options.node, &config) {
         Ok(rules) => rules,
         Err(outcome) => return outcome,

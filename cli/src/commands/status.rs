@@ -1,14 +1,18 @@
 //! `nopal status`: what is in force, and how it differs from what policies mean.
 
-use nft_backend::class_counters::ClassPolicies;
+use std::collections::BTreeSet;
+
+use nft_backend::class_counters::{ClassCounts, ClassPolicies};
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
 use nft_backend::features::Features;
 use nft_backend::in_force::InForce;
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::nft::Nft;
-use nft_backend::render::class_policies;
+use nft_backend::render::{class_policies, counted_rules};
+use nft_backend::rule_counters::RuleCounts;
 use nft_backend::ruleset::Ruleset;
+use policy_core::RuleId;
 
 use super::{Outcome, kernel, load, node};
 use crate::args::{Arguments, Format, InputArguments, Status};
@@ -26,12 +30,24 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
     };
     // As `apply` puts it in force.
     let (config, _) = features.adapt(Config::default());
+    let counts = match kernel.counts(&config.table) {
+        Ok(counts) => counts.unwrap_or_default(),
+        Err(error) => {
+            report::print_error(&format!("error: {}", kernel::explain(&error)));
+            return Outcome::Unreadable;
+        }
+    };
+    // A table that counts for rules was wanted so.
+    let config = Config {
+        rule_counters: !counts.1.is_empty(),
+        ..config
+    };
     let desired = match desired(arguments, options, &config) {
         Ok(desired) => desired,
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
-    let state = match look(&kernel, features, &config, desired) {
+    let state = match look(&kernel, features, &config, counts, desired) {
         Ok(state) => state,
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
@@ -54,6 +70,7 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
 struct Desired {
     ruleset: Ruleset,
     policies: ClassPolicies,
+    rules: BTreeSet<RuleId>,
 }
 
 /// What should be in force, when PATHS say so.
@@ -74,6 +91,7 @@ fn desired(
     let desired = Desired {
         ruleset: node::rendered(&graph, node, config)?,
         policies: class_policies(&graph, node),
+        rules: counted_rules(&graph, node),
     };
     Ok(Some((desired, outcome)))
 }
@@ -82,11 +100,13 @@ fn look(
     kernel: &Nft,
     features: Features,
     config: &Config,
+    (class_counts, rule_counts): (ClassCounts, RuleCounts),
     desired: Option<Desired>,
 ) -> Result<State, ApplyError> {
-    let (desired, policies) = desired
-        .map(|desired| (desired.ruleset, desired.policies))
+    let (desired, known) = desired
+        .map(|desired| (desired.ruleset, (desired.policies, desired.rules)))
         .unzip();
+    let (policies, rules) = known.unzip();
     let desired = desired.as_ref();
     let mut in_force = kernel.list(&config.table)?;
     let mut drift = desired.map(|desired| differences(desired, in_force.as_ref()));
@@ -100,8 +120,10 @@ fn look(
         config: config.clone(),
         table: config.table.clone(),
         counted: kernel.counted(&config.table)?,
-        class_counts: kernel.class_counts(&config.table)?.unwrap_or_default(),
+        class_counts,
+        rule_counts,
         policies,
+        rules,
         in_force,
         drift,
     })

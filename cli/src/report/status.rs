@@ -1,5 +1,6 @@
 //! What is in force, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use nft_backend::class_counters::{ClassCounts, ClassPolicies};
@@ -7,6 +8,8 @@ use nft_backend::config::Config;
 use nft_backend::features::Features;
 use nft_backend::in_force::{Counted, InForce, Traffic};
 use nft_backend::names::Name;
+use nft_backend::rule_counters::RuleCounts;
+use policy_core::RuleId;
 use serde_json::{Value, json};
 
 use super::{counted, status_counts};
@@ -26,8 +29,12 @@ pub struct State {
     pub counted: Option<Counted>,
     /// What each class has counted.
     pub class_counts: ClassCounts,
+    /// What the counters of rules have counted, where there are any.
+    pub rule_counts: RuleCounts,
     /// The policies behind the classes, if there were any to compare with.
     pub policies: Option<ClassPolicies>,
+    /// The rules that can have been counted, if there were any to compare with.
+    pub rules: Option<BTreeSet<RuleId>>,
     /// How it differs from what policies mean, if there were any to compare with.
     pub drift: Option<Vec<String>>,
 }
@@ -112,7 +119,8 @@ fn in_force_text(state: &State, in_force: &InForce) -> String {
             let _ = writeln!(text, "{what} so far: {packets} packets, {bytes} bytes");
         }
     }
-    text + &status_counts::text(&state.class_counts, state.policies.as_ref())
+    text += &status_counts::text(&state.class_counts, state.policies.as_ref());
+    text + &status_counts::rules_text(&state.rule_counts, state.rules.as_ref())
 }
 
 /// The state for programs.
@@ -133,6 +141,10 @@ pub fn json(state: &State) -> Value {
             "classes": status_counts::classes_json(&state.class_counts),
             "policies": state.policies.as_ref().map(|policies| {
                 status_counts::policies_json(&state.class_counts, policies)
+            }),
+            "ruleCounters": status_counts::rule_counters_json(&state.rule_counts),
+            "rules": state.rules.as_ref().map(|rules| {
+                status_counts::rules_json(&state.rule_counts, rules)
             }),
         })
     });

@@ -1,14 +1,17 @@
 //! What policies have let through and denied, for people and for programs.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use nft_backend::class_counters::{ClassCounts, ClassPolicies, Counts, by_policy};
+use nft_backend::rule_counters::{RuleCounts, by_rule};
+use policy_core::RuleId;
 use serde_json::{Value, json};
 
 use super::status::traffic;
 
-/// How many classes are listed when their policies are not known.
+/// How many classes, or counters of rules, are listed when their policies are not known.
 const LISTED: usize = 10;
 
 /// A line for each policy and direction; where the policies are not known, for the classes that refused most.
@@ -44,6 +47,57 @@ fn line(counts: &Counts) -> String {
         let _ = write!(line, ", {} only audited", counts.audited.packets);
     }
     line
+}
+
+/// A line for each rule; where the rules are not known, for the counters that counted most. Nothing where rules are not
+/// counted.
+pub(super) fn rules_text(counts: &RuleCounts, rules: Option<&BTreeSet<RuleId>>) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "of it admitted by each rule (a packet counts for every rule that admits it):\n".to_owned();
+    if let Some(rules) = rules {
+        for (rule, traffic) in by_rule(counts, rules.iter().cloned()) {
+            let _ = writeln!(text, "  {rule}: {} allowed", traffic.packets);
+        }
+        return text;
+    }
+    let mut counters: Vec<_> = counts.iter().collect();
+    counters.sort_by_key(|(_, traffic)| Reverse(traffic.packets));
+    for (counter, traffic) in counters.iter().take(LISTED) {
+        let _ = writeln!(text, "  {counter}: {} allowed", traffic.packets);
+    }
+    let more = counters.len().saturating_sub(LISTED);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more, which allowed no more packets");
+    }
+    text
+}
+
+/// Every counter of a rule.
+pub(super) fn rule_counters_json(counts: &RuleCounts) -> Value {
+    let counters = counts.iter().map(|(counter, counted)| {
+        let mut object = traffic(*counted);
+        object["counter"] = json!(counter.as_str());
+        object
+    });
+    counters.collect()
+}
+
+/// Every rule that is counted and that the policies of the node have.
+pub(super) fn rules_json(counts: &RuleCounts, rules: &BTreeSet<RuleId>) -> Value {
+    let rules = by_rule(counts, rules.iter().cloned()).into_iter();
+    let rules = rules.map(|(rule, counted)| {
+        json!({
+            "namespace": &*rule.policy.namespace,
+            "name": &*rule.policy.name,
+            "direction": rule.direction.to_string(),
+            "rule": rule.rule,
+            "allowed": traffic(counted),
+        })
+    });
+    rules.collect()
 }
 
 /// Every class.

@@ -22,6 +22,8 @@ pub(crate) enum Layout {
     Nopal(Load),
     /// Ours without the counters of classes.
     Uncounted(Load),
+    /// Ours with the counters of rules beside.
+    CountingRules(Load),
     /// A chain and a set for each policy, one after the other, as engines do that translate policy by policy.
     ChainPerPolicy(Load),
     /// The same with iptables and ipset.
@@ -38,6 +40,7 @@ impl Layout {
             Self::Conntrack => "conntrack only".to_owned(),
             Self::Nopal(load) => of("nopal", load),
             Self::Uncounted(load) => of("nopal without class counters", load),
+            Self::CountingRules(load) => of("nopal counting rules", load),
             Self::ChainPerPolicy(load) => of("nft, chain and set per policy", load),
             Self::Iptables(load) => of("iptables + ipset, chain and set per policy", load),
         }
@@ -56,9 +59,10 @@ impl Layout {
                 "table inet bench { chain forward { type filter hook forward priority 0;
                  ct state established,related accept; ct state new accept; }\n }\n",
             ),
-            Self::Nopal(of) | Self::Uncounted(of) => {
+            Self::Nopal(of) | Self::Uncounted(of) | Self::CountingRules(of) => {
                 let config = Config {
-                    class_counters: matches!(self, Self::Nopal(_)),
+                    class_counters: !matches!(self, Self::Uncounted(_)),
+                    rule_counters: matches!(self, Self::CountingRules(_)),
                     ..Config::default()
                 };
                 let mut kernel = Nft::new().in_namespace(node.path());

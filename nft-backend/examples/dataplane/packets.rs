@@ -101,6 +101,13 @@ fn layouts(with_iptables: bool) -> Vec<Layout> {
         policies: 1_000,
         peers: 100,
     }));
+    // Each policy has one rule, and each counted rule costs lookups of its own.
+    layouts.extend([10, 100, 1_000].map(|policies| {
+        Layout::CountingRules(Load {
+            policies,
+            peers: 100,
+        })
+    }));
     // The slow ones only as far as it is bearable.
     for policies in [10, 100, 1_000] {
         let load = Load {

@@ -48,6 +48,7 @@ pub(crate) fn classes() -> Result<Classes, Box<dyn std::error::Error>> {
             label(number)?,
             Class {
                 audited: false,
+                counted: Vec::new(),
                 grants,
                 comment: Vec::new(),
             },

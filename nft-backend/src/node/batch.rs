@@ -3,36 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use policy_core::incremental::{Changes, PermissionChange, SubjectChange, SubjectId};
+use policy_core::incremental::{Changes, SubjectChange, SubjectId};
 
 use crate::class_chain::{Direction, Head, Lookup, ports_stem, stem};
+use crate::counted_rules::Count;
 use crate::delta::Delta;
 use crate::drafts::peers_label;
 use crate::element::Element;
 use crate::grants::{Form, of_address};
-use crate::identity::Identity;
 use crate::layout::class_chains;
 use crate::names::Label;
 use crate::value::AddressRange;
 
 use super::Node;
+use super::addresses::Moved;
 use super::classes::{ClassNumber, ClassState, Contents, permissions, ranks, split_peers};
+use super::counting::{self, Former};
 use super::dispatch::{self, Touched};
+use super::moves::{Move, moves};
 use super::peers::{SplitChange, add_to, recount};
 use super::tally::Tally;
-
-/// A subject that comes to another class or leaves one.
-struct Move {
-    id: SubjectId,
-    direction: Direction,
-    to: Option<Identity>,
-}
 
 /// How a class stood before the batch.
 struct Before {
     /// `None` when the class is new.
     chains: Option<Chains>,
     stands: Stands,
+    rules: Former,
 }
 
 /// What the chains of a class follow from.
@@ -42,6 +39,7 @@ struct Chains {
     label: Label,
     audited: bool,
     lookups: Vec<Lookup>,
+    counts: Vec<Count>,
 }
 
 impl Chains {
@@ -51,6 +49,7 @@ impl Chains {
             label: class.label.clone(),
             audited: class.identity.is_audited,
             lookups: class.lookups.clone(),
+            counts: class.counts.clone(),
         }
     }
 }
@@ -103,6 +102,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
         Before {
             chains: stood,
             stands,
+            rules,
         },
     ) in before
     {
@@ -114,6 +114,9 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
             &mut splits,
             &mut tally,
         );
+        let label = stood.as_ref();
+        let label = label.map(|stood| (stood.direction, &stood.label));
+        counting::update(node, number, label, rules, &mut tally);
         chains.insert(number, stood);
     }
     let peers = |(number, split): (ClassNumber, usize)| {
@@ -133,77 +136,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     for (number, before) in chains {
         rules(node, number, before, &mut tally);
     }
-    tally.into_delta()
-}
-
-/// The subjects that come to another class or leave one.
-fn moves(node: &Node, changes: &Changes) -> Vec<Move> {
-    let mut moves = Vec::new();
-    for &id in &changes.vanished {
-        moves.extend(Direction::ALL.map(|direction| Move {
-            id,
-            direction,
-            to: None,
-        }));
-    }
-    for (&id, change) in &changes.subjects {
-        let had_pods = !former_addresses(node, id).is_empty();
-        for direction in Direction::ALL {
-            let is_other = change.isolated_by.contains_key(&direction.into())
-                || change.audited.contains_key(&direction.into())
-                || (direction == Direction::Ingress && change.named_ports.is_some())
-                || had_pods != has_pods(node, id, change);
-            if !is_other {
-                continue;
-            }
-            let to = identity_after(node, id, change, direction);
-            let class = node.classes.of_subject(id, direction);
-            let class = class.and_then(|number| node.classes.get(number));
-            if class.map(|class| &class.identity) != to.as_ref() {
-                moves.push(Move { id, direction, to });
-            }
-        }
-    }
-    moves
-}
-
-/// The addresses of a subject before the batch.
-fn former_addresses(node: &Node, id: SubjectId) -> &BTreeSet<IpAddr> {
-    static NONE: BTreeSet<IpAddr> = BTreeSet::new();
-    let subject = node.state.subjects.get(&id);
-    subject.map_or(&NONE, |subject| &subject.addresses)
-}
-
-/// Whether a subject has any address after the batch.
-fn has_pods(node: &Node, id: SubjectId, change: &SubjectChange) -> bool {
-    former_addresses(node, id).len() + change.added.len() > change.removed.len()
-}
-
-fn identity_after(
-    node: &Node,
-    id: SubjectId,
-    change: &SubjectChange,
-    direction: Direction,
-) -> Option<Identity> {
-    if !has_pods(node, id, change) {
-        return None;
-    }
-    let former = node.state.subjects.get(&id);
-    let policies = change.isolated_by.get(&direction.into());
-    let policies = policies.or_else(|| former?.isolated_by.get(&direction.into()))?;
-    let ports = change.named_ports.as_ref();
-    let ports = ports.or_else(|| former.map(|subject| &subject.named_ports));
-    let named_ports = match direction {
-        Direction::Ingress => ports.cloned().unwrap_or_default(),
-        Direction::Egress => Vec::new(),
-    };
-    let was_audited = || former.is_some_and(|subject| subject.audited.contains(&direction.into()));
-    let is_audited = change.audited.get(&direction.into()).copied();
-    (!policies.is_empty()).then(|| Identity {
-        is_audited: is_audited.unwrap_or_else(was_audited),
-        policies: policies.clone(),
-        named_ports,
-    })
+    tally.into_delta(&node.rule_users)
 }
 
 /// How the classes stand that the batch may change, and which of them may get another label.
@@ -239,7 +172,9 @@ fn before(
     for (&id, change) in &changes.subjects {
         for direction in Direction::ALL {
             let mut keys = change.permissions.keys();
-            if keys.any(|key| key.direction == direction.into()) {
+            if keys.any(|key| key.direction == direction.into())
+                || counting::is_about(change, direction)
+            {
                 numbers.extend(node.classes.of_subject(id, direction));
             }
         }
@@ -250,12 +185,14 @@ fn before(
         let is_staying = |id: &&SubjectId| !leaving.is_some_and(|leaving| leaving.contains(id));
         let stays = class.members.iter().find(is_staying);
         let stays = stays.filter(|_| !relabelled.contains(&number));
+        let change = stays.and_then(|id| changes.subjects.get(id));
         let stands = stays
-            .and_then(|id| by_address(node, class, *id, changes.subjects.get(id)))
+            .and_then(|id| by_address(node, class, *id, change))
             .unwrap_or_else(|| whole(node, class));
         Some(Before {
             chains: Some(Chains::of(class)),
             stands,
+            rules: counting::before(node, class, stays.copied(), change),
         })
     };
     let stands = numbers.into_iter();
@@ -274,37 +211,14 @@ fn by_address(
         return Some(Stands::But(BTreeMap::new()));
     };
     let subject = node.state.subjects.get(&id)?;
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
-    for (key, change) in &change.permissions {
-        if key.direction != class.direction.into() {
-            continue;
-        }
-        match change {
-            PermissionChange::Changed {
-                blocks: None,
-                added,
-                removed,
-            } => addresses.extend(added.iter().chain(removed)),
-            _ => return None,
-        }
-    }
+    let moved = Moved::by(&subject.permissions, &change.permissions, class.direction)?;
     let permissions = permissions(subject, class.direction);
-    let of_direction = subject.permissions.keys();
-    let keys = of_direction.filter(|key| key.direction == class.direction.into());
-    let counted = permissions.iter().zip(keys).map(|(permission, key)| {
-        let count = permission.addresses.len();
-        match change.permissions.get(key) {
-            Some(PermissionChange::Changed { added, removed, .. }) => {
-                (permission, count + added.len() - removed.len())
-            }
-            _ => (permission, count),
-        }
-    });
-    if Form::of(counted) != class.form {
+    if Form::of(permissions.iter().zip(moved.counts)) != class.form {
         return None;
     }
     let elements = |address| (address, of_address(&permissions, &class.form, address));
-    Some(Stands::But(addresses.into_iter().map(elements).collect()))
+    let addresses = moved.addresses.into_iter();
+    Some(Stands::But(addresses.map(elements).collect()))
 }
 
 fn whole(node: &Node, class: &ClassState) -> Stands {
@@ -354,6 +268,7 @@ impl Before {
         Self {
             chains: None,
             stands: Stands::Nowhere,
+            rules: Former::Nowhere,
         }
     }
 }
@@ -490,6 +405,7 @@ fn rules(node: &mut Node, number: ClassNumber, before: Option<Chains>, tally: &m
     let class = node.classes.get_mut(number);
     let now = class.map(|class| {
         class.lookups = class.lookups_now(&node.peer_sets);
+        class.counts = counting::counts(class);
         Chains::of(class)
     });
     if before == now {
@@ -503,10 +419,12 @@ fn rules(node: &mut Node, number: ClassNumber, before: Option<Chains>, tally: &m
                  label,
                  audited,
                  lookups,
+                 counts,
              }|
              -> Vec<_> {
                 let head = Head {
                     label: &label,
+                    counts: &counts,
                     audited,
                     comment: &[],
                 };

@@ -3,18 +3,21 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy_core::RuleId;
 use policy_core::incremental::{SubjectId, SubjectState};
 
 use crate::class::{Grant, Ports};
 use crate::class_chain::{Direction, Lookup, Rank, Sets, lookups, own_elements, port_elements};
 use crate::class_chain::{ports_stem, stem};
 use crate::class_counters::ClassPolicies;
+use crate::counted_rules::Count;
 use crate::drafts::peers_label;
 use crate::element::Element;
 use crate::grants::{Form, Permission, Use, grants, peers};
 use crate::identity::{Identity, Labels};
 use crate::names::Label;
 
+use super::counting::RuleState;
 use super::peers::{PeerSets, rank_of, sets_of};
 
 /// A class, by a number that is never given to another one.
@@ -45,6 +48,10 @@ pub(super) struct ClassState {
     pub(super) ports: Vec<BTreeMap<Rank, usize>>,
     /// What its rules look up.
     pub(super) lookups: Vec<Lookup>,
+    /// The rules of its policies that are counted.
+    pub(super) rules: BTreeMap<RuleId, RuleState>,
+    /// How its chains count them.
+    pub(super) counts: Vec<Count>,
 }
 
 /// The elements of a class.
@@ -125,6 +132,8 @@ impl ClassTable {
             own: BTreeMap::new(),
             ports: Vec::new(),
             lookups: Vec::new(),
+            rules: BTreeMap::new(),
+            counts: Vec::new(),
         };
         self.by_number.insert(number, class);
         number

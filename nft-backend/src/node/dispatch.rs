@@ -94,6 +94,7 @@ pub(super) fn contested_chains(config: &Config, was: bool, is: bool, tally: &mut
         let label = Label::fixed(CONTESTED);
         let head = Head {
             label: &label,
+            counts: &[],
             audited: false,
             comment: &[],
         };

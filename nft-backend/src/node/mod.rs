@@ -7,12 +7,18 @@
 //! Where anything else changed, all its elements are, by the code that makes whole rulesets. The elements themselves are
 //! not kept here but by whoever holds the table, [`Live`](crate::live::Live).
 
+mod addresses;
 mod batch;
 mod classes;
+mod counting;
 mod dispatch;
+mod moves;
 mod peers;
 mod tally;
 
+use std::collections::BTreeSet;
+
+use policy_core::RuleId;
 use policy_core::incremental::{Changes, NodeState, SubjectState};
 
 use crate::class::{Classes, Dispatch};
@@ -27,6 +33,7 @@ use crate::layout::{LayoutError, lay_out};
 use crate::render::add_contested;
 use crate::ruleset::Ruleset;
 use classes::{ClassTable, permissions};
+use counting::{Users, counted};
 use peers::PeerSets;
 
 /// What one node enforces, as the changes since the first make it up.
@@ -36,6 +43,7 @@ pub struct Node {
     state: NodeState,
     classes: ClassTable,
     peer_sets: PeerSets,
+    rule_users: Users,
     digest: Digest,
 }
 
@@ -55,7 +63,8 @@ pub struct Footprint {
 }
 
 impl Node {
-    /// A node without isolated pods.
+    /// A node without isolated pods. Where the configuration asks for the counters of rules, changes have to be those of an
+    /// engine that tells rules.
     ///
     /// # Errors
     /// When the table cannot be laid out.
@@ -66,6 +75,7 @@ impl Node {
             state: NodeState::default(),
             classes: ClassTable::default(),
             peer_sets: PeerSets::default(),
+            rule_users: Users::default(),
             digest,
         })
     }
@@ -88,7 +98,8 @@ impl Node {
             for direction in Direction::ALL {
                 if let Some(identity) = identity(subject, direction) {
                     let permissions = || permissions(subject, direction);
-                    drafts.file(direction, &identity, permissions, []);
+                    let counted = || counted(&self.config, subject, direction);
+                    drafts.file(direction, &identity, permissions, counted, []);
                 }
             }
         }
@@ -113,6 +124,16 @@ impl Node {
     /// The policies behind each class, to tell what its counters say about them.
     pub fn class_policies(&self) -> ClassPolicies {
         self.classes.policies()
+    }
+
+    /// The rules that packets are counted for; none where rules are not counted.
+    pub fn counted_rules(&self) -> BTreeSet<RuleId> {
+        let subjects = self.state.subjects.values();
+        let isolated = subjects.flat_map(|subject| {
+            let rules = subject.rules.keys();
+            rules.filter(|_| self.config.rule_counters && !subject.addresses.is_empty())
+        });
+        isolated.cloned().collect()
     }
 
     /// The digest of the whole ruleset.

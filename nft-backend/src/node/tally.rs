@@ -8,12 +8,16 @@ use crate::element::{Element, Key};
 use crate::names::Name;
 use crate::ruleset::{Chain, Set};
 
+use super::counting::Users;
+
 /// The changes so far. An object that goes and comes back under the same name has only changed.
 #[derive(Default)]
 pub(super) struct Tally {
     sets: BTreeMap<Name, SetTally>,
     chains: BTreeMap<Name, Change<Chain>>,
     entries: BTreeMap<(Name, IpAddr), Change<Name>>,
+    /// Counters of rules, with whether they were there before.
+    rule_counters: BTreeMap<Name, bool>,
 }
 
 struct SetTally {
@@ -89,8 +93,13 @@ impl Tally {
         entry.or_insert_with(Change::nothing).after = Some(chain);
     }
 
-    /// What all that changes.
-    pub(super) fn into_delta(self) -> Delta {
+    /// A rule's counter that comes or goes, or gets other users: whether it is there just now.
+    pub(super) fn rule_counter(&mut self, name: Name, is_there: bool) {
+        self.rule_counters.entry(name).or_insert(is_there);
+    }
+
+    /// What all that changes; `users` tells which counters of rules are there now.
+    pub(super) fn into_delta(self, users: &Users) -> Delta {
         let sets = self.sets.into_iter();
         let mut delta = Delta {
             sets: sets
@@ -98,6 +107,13 @@ impl Tally {
                 .collect(),
             chains: self.chains,
             entries: self.entries,
+            rule_counters: self
+                .rule_counters
+                .into_iter()
+                .map(|(name, was_there)| (users.has(&name), was_there, name))
+                .filter(|(is_there, was_there, _)| is_there != was_there)
+                .map(|(is_there, _, name)| (name, is_there))
+                .collect(),
             ..Delta::default()
         };
         delta

@@ -31,9 +31,18 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(cluster: &Cluster, graph: &RuleGraph) -> Result<Self, LayoutError> {
+        Self::with(cluster, graph, &Config::default())
+    }
+
+    /// The rulesets that this configuration makes.
+    pub(crate) fn with(
+        cluster: &Cluster,
+        graph: &RuleGraph,
+        config: &Config,
+    ) -> Result<Self, LayoutError> {
         let mut rulesets = BTreeMap::new();
         for node in nodes(cluster) {
-            let ruleset = render(graph, &node, &Config::default())?;
+            let ruleset = render(graph, &node, config)?;
             rulesets.insert(node, ruleset);
         }
         Ok(Self {
@@ -114,18 +123,32 @@ impl Judge {
         None
     }
 
-    /// The counters that the flow's first packet passes on the nodes of its paths, whether it comes to them or not.
-    pub(crate) fn counters(&self, flow: &Flow) -> BTreeMap<String, BTreeSet<Name>> {
+    /// The counters that the flow's first packet passes on the nodes of its paths, whether it comes to them or not, each as
+    /// often as it passes it.
+    pub(crate) fn counters(&self, flow: &Flow) -> BTreeMap<String, Vec<Name>> {
+        let first = payloads(flow.port)[0];
+        self.counters_of(flow, &packet(flow.from, flow.to, first)(Conntrack::New))
+    }
+
+    /// The same for a reply that an older generation let begin.
+    pub(crate) fn counters_of_reply(&self, flow: &Flow) -> BTreeMap<String, Vec<Name>> {
+        let first = reversed(payloads(flow.port)[0]);
+        let stale = Conntrack::Established {
+            mark: OTHERS | stamp(2),
+            way: FlowWay::Reply,
+        };
+        self.counters_of(flow, &packet(flow.to, flow.from, first)(stale))
+    }
+
+    fn counters_of(&self, flow: &Flow, packet: &Packet) -> BTreeMap<String, Vec<Name>> {
         let nodes: BTreeSet<String> = self
             .places
             .paths(flow.from, flow.to)
             .into_iter()
             .flatten()
             .collect();
-        let first = payloads(flow.port)[0];
-        let packet = packet(flow.from, flow.to, first)(Conntrack::New);
         let counters = nodes.into_iter().map(|node| {
-            let (_, counted) = trace(&self.rulesets[&node], &packet).unwrap();
+            let (_, counted) = trace(&self.rulesets[&node], packet).unwrap();
             (node, counted)
         });
         counters.collect()

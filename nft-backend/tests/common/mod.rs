@@ -95,6 +95,7 @@ pub(crate) fn class(comment: &[&str], grants: impl IntoIterator<Item = Grant>) -
     let comment = comment.iter().map(ToString::to_string).collect();
     Class {
         audited: false,
+        counted: Vec::new(),
         grants: grants.into_iter().collect(),
         comment,
     }

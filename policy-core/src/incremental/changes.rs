@@ -5,6 +5,7 @@ use crate::flow::Direction;
 use crate::ip_set::IpSet;
 use crate::policy::PolicyId;
 use crate::port_set::PortSet;
+use crate::rules::RuleId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,6 +71,17 @@ pub struct SubjectChange {
     pub named_ports: Option<Vec<ContainerPort>>,
     /// The permissions that changed.
     pub permissions: BTreeMap<PermissionKey, PermissionChange>,
+    /// The rules that changed, in an engine that tells rules.
+    pub rules: BTreeMap<RuleId, RuleChange>,
+}
+
+/// What happened to a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleChange {
+    /// It is there, and these of its permissions changed; none in a new rule that admits nobody.
+    There(BTreeMap<PermissionKey, PermissionChange>),
+    /// It is gone.
+    Gone,
 }
 
 /// Everything that a batch of events changed for the node. Nothing in it is as it was before.
@@ -105,6 +117,8 @@ pub struct SubjectState {
     pub named_ports: Vec<ContainerPort>,
     /// Its permissions.
     pub permissions: BTreeMap<PermissionKey, PermissionPeers>,
+    /// What each rule of the policies that isolate it admits by itself, in an engine that tells rules.
+    pub rules: BTreeMap<RuleId, BTreeMap<PermissionKey, PermissionPeers>>,
 }
 
 /// All that a node enforces, as [`Changes`] since the first make it up.
@@ -157,28 +171,45 @@ impl SubjectState {
                 self.audited.remove(direction);
             }
         }
-        for (key, change) in &change.permissions {
+        take(&mut self.permissions, &change.permissions);
+        for (id, change) in &change.rules {
             match change {
-                PermissionChange::Appeared(peers) => {
-                    self.permissions.insert(key.clone(), peers.clone());
+                RuleChange::There(changes) => {
+                    take(self.rules.entry(id.clone()).or_default(), changes);
                 }
-                PermissionChange::Vanished => {
-                    self.permissions.remove(key);
+                RuleChange::Gone => {
+                    self.rules.remove(id);
                 }
-                PermissionChange::Changed {
-                    blocks,
-                    added,
-                    removed,
-                } => {
-                    let peers = self.permissions.entry(key.clone()).or_default();
-                    if let Some(blocks) = blocks {
-                        peers.blocks = blocks.clone();
-                    }
-                    for address in removed {
-                        peers.addresses.remove(address);
-                    }
-                    peers.addresses.extend(added);
+            }
+        }
+    }
+}
+
+fn take(
+    permissions: &mut BTreeMap<PermissionKey, PermissionPeers>,
+    changes: &BTreeMap<PermissionKey, PermissionChange>,
+) {
+    for (key, change) in changes {
+        match change {
+            PermissionChange::Appeared(peers) => {
+                permissions.insert(key.clone(), peers.clone());
+            }
+            PermissionChange::Vanished => {
+                permissions.remove(key);
+            }
+            PermissionChange::Changed {
+                blocks,
+                added,
+                removed,
+            } => {
+                let peers = permissions.entry(key.clone()).or_default();
+                if let Some(blocks) = blocks {
+                    peers.blocks = blocks.clone();
                 }
+                for address in removed {
+                    peers.addresses.remove(address);
+                }
+                peers.addresses.extend(added);
             }
         }
     }

@@ -20,8 +20,8 @@ mod slab;
 mod subjects;
 
 pub use changes::{
-    Changes, NodeState, PermissionChange, PermissionKey, PermissionPeers, SubjectChange, SubjectId,
-    SubjectState,
+    Changes, NodeState, PermissionChange, PermissionKey, PermissionPeers, RuleChange,
+    SubjectChange, SubjectId, SubjectState,
 };
 
 use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Node, Pod, PodId};
@@ -119,6 +119,14 @@ impl Engine {
             sets: PeerSets::default(),
             subjects: Subjects::default(),
         }
+    }
+
+    /// An empty engine whose changes also tell what each rule admits by itself: who counts packets for rules
+    /// needs that. It costs what the rules of all subject classes have in peers.
+    #[must_use]
+    pub fn telling_rules(mut self) -> Self {
+        self.subjects.with_rules = true;
+        self
     }
 
     /// Takes events over as one change; gives what they change for the node together. An event that says what is known

@@ -12,9 +12,10 @@ use crate::graph::{Peers, Provenance};
 use crate::inventory::ClassId;
 use crate::ip_set::IpSet;
 use crate::isolation::Isolation;
-use crate::minimize::{Listed, minimal_edges};
+use crate::minimize::{Listed, MinimalEdge, minimal_edges};
 use crate::policy::Policy;
 use crate::resolve::{Group, PolicyIndex, PortName, Resolver, Source};
+use crate::rules::{self, RuleId};
 use crate::selector::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ pub(super) struct Permissions {
     /// The policies that isolate the class, which the sources of permissions point into.
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) by_key: BTreeMap<PermissionKey, Permission>,
+    /// What each rule of the isolating policies admits by itself, where that is asked for.
+    pub(super) rules: BTreeMap<RuleId, BTreeMap<PermissionKey, Permission>>,
 }
 
 /// One permission.
@@ -41,12 +44,13 @@ pub(super) struct Permission {
 }
 
 impl Permissions {
-    /// What the groups of `key` allow.
+    /// What the groups of `key` allow, with each rule by itself if that is asked for.
     pub(super) fn new(
         key: &SubjectKey,
         groups: &Groups,
         sets: &PeerSets,
         population: &Population,
+        with_rules: bool,
     ) -> Self {
         let mut policies: Vec<Arc<Policy>> = Vec::new();
         let mut parts = Vec::new();
@@ -63,6 +67,7 @@ impl Permissions {
         let named_ports = key.named_ports.as_deref().unwrap_or_default();
         let mut resolver = Resolver::new(Live { population, sets });
         let mut by_key = BTreeMap::new();
+        let mut rules = BTreeMap::new();
         for direction in Direction::ALL {
             let mut provenance = Provenance::default();
             let mut edges = Vec::new();
@@ -73,8 +78,20 @@ impl Permissions {
             }
             let edges = distinct(&mut edges, &resolver);
             by_key.extend(minimal(&edges, direction, &resolver, &provenance));
+            for part in parts.iter().filter(|_| with_rules) {
+                let edges = rules::edges(&mut resolver, part, &policies, direction, named_ports);
+                rules.extend(edges.into_iter().map(|((_, id), edges)| {
+                    let edges = edges.into_iter();
+                    let permissions = edges.map(|edge| permission(edge, &resolver, &provenance));
+                    (id, permissions.collect())
+                }));
+            }
         }
-        Self { policies, by_key }
+        Self {
+            policies,
+            by_key,
+            rules,
+        }
     }
 
     /// What the policies make of `direction`.
@@ -116,31 +133,39 @@ fn minimal(
         })
         .collect();
     let minimal = minimal_edges(&listed, direction, &resolver.pod_sets);
-    let permissions = minimal.into_iter().map(|edge| {
-        let sets = edge.peers.pods.iter();
-        let sets: Vec<Arc<[ClassId]>> = sets.map(|&set| resolver.pod_sets.shared(set)).collect();
-        let mut classes: Vec<ClassId> = sets.iter().flat_map(|set| set.iter()).copied().collect();
-        classes.sort_unstable();
-        classes.dedup();
-        let grants = edge.grants.iter();
-        let sources = grants.flat_map(|&grant| provenance.sources(grant));
-        let mut sources: Vec<Source> = sources.copied().collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let permission = Permission {
-            blocks: edge.peers.blocks.clone(),
-            sets,
-            classes,
-            sources,
-        };
-        let key = PermissionKey {
-            direction,
-            everyone: edge.peers.everyone,
-            ports: edge.ports,
-        };
-        (key, permission)
-    });
-    permissions.collect()
+    let permissions = minimal.into_iter();
+    permissions
+        .map(|edge| permission(edge, resolver, provenance))
+        .collect()
+}
+
+fn permission(
+    edge: MinimalEdge,
+    resolver: &Resolver<'_, Live<'_>>,
+    provenance: &Provenance,
+) -> (PermissionKey, Permission) {
+    let sets = edge.peers.pods.iter();
+    let sets: Vec<Arc<[ClassId]>> = sets.map(|&set| resolver.pod_sets.shared(set)).collect();
+    let mut classes: Vec<ClassId> = sets.iter().flat_map(|set| set.iter()).copied().collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let grants = edge.grants.iter();
+    let sources = grants.flat_map(|&grant| provenance.sources(grant));
+    let mut sources: Vec<Source> = sources.copied().collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let permission = Permission {
+        blocks: edge.peers.blocks.clone(),
+        sets,
+        classes,
+        sources,
+    };
+    let key = PermissionKey {
+        direction: edge.direction,
+        everyone: edge.peers.everyone,
+        ports: edge.ports,
+    };
+    (key, permission)
 }
 
 /// The population and the peer sets, as resolution asks for them.

@@ -1,7 +1,7 @@
 //! The subject classes of the node, and what changed of them.
 
 use super::changes::{
-    Changes, PermissionChange, PermissionKey, PermissionPeers, SubjectChange, SubjectId,
+    Changes, PermissionChange, PermissionKey, PermissionPeers, RuleChange, SubjectChange, SubjectId,
 };
 use super::groups::Groups;
 use super::peer_sets::PeerSets;
@@ -13,6 +13,7 @@ use crate::flow::Direction;
 use crate::inventory::ClassId;
 use crate::isolation::Isolation;
 use crate::policy::{Policy, PolicyId};
+use crate::rules::RuleId;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ pub(super) struct Subjects {
     by_key: BTreeMap<SubjectKey, SubjectId>,
     of_class: FxHashMap<ClassId, SubjectId>,
     given_out: u64,
+    /// Whether changes tell what each rule admits by itself.
+    pub(super) with_rules: bool,
 }
 
 /// Pods that the same policies isolate, and whose named ports these policies resolve alike.
@@ -159,7 +162,7 @@ impl Subjects {
                 self.by_id.remove(&id);
                 continue;
             }
-            let change = subject.update(id, affected, moves, tables);
+            let change = subject.update(id, affected, moves, tables, self.with_rules);
             if change != SubjectChange::default() {
                 changes.subjects.insert(id, change);
             }
@@ -193,6 +196,7 @@ impl Subject {
         affected: &Affected,
         moves: &Moves,
         tables: Tables<'_>,
+        with_rules: bool,
     ) -> SubjectChange {
         let population = tables.population;
         let mut change = SubjectChange {
@@ -210,8 +214,11 @@ impl Subject {
             self.addresses = addresses;
         }
         if affected.remade.contains(&id) {
-            let now = Permissions::new(&self.key, tables.groups, tables.sets, population);
-            change.permissions = compare(&self.permissions, &now, moves, population);
+            let (groups, sets) = (tables.groups, tables.sets);
+            let now = Permissions::new(&self.key, groups, sets, population, with_rules);
+            let before = &self.permissions;
+            change.permissions = compare(&before.by_key, &now.by_key, moves, population);
+            change.rules = compare_rules(&before.rules, &now.rules, moves, population);
             let before = std::mem::replace(&mut self.permissions, now);
             if !before.is_by_the_same_policies(&self.permissions) {
                 let isolated = Direction::ALL
@@ -226,15 +233,13 @@ impl Subject {
                 self.named_ports = ports;
             }
         } else {
-            let changed = self
-                .permissions
-                .by_key
-                .iter()
-                .filter_map(|(key, permission)| {
-                    let change = moved(permission, permission, moves, population)?;
-                    Some((key.clone(), change))
-                });
-            change.permissions = changed.collect();
+            let permissions = &self.permissions;
+            change.permissions = passed_on(&permissions.by_key, moves, population);
+            let rules = permissions.rules.iter().filter_map(|(id, rule)| {
+                let changes = passed_on(rule, moves, population);
+                (!changes.is_empty()).then(|| (id.clone(), RuleChange::There(changes)))
+            });
+            change.rules = rules.collect();
         }
         change
     }
@@ -282,19 +287,19 @@ impl Subject {
 }
 
 fn compare(
-    before: &Permissions,
-    now: &Permissions,
+    before: &BTreeMap<PermissionKey, Permission>,
+    now: &BTreeMap<PermissionKey, Permission>,
     moves: &Moves,
     population: &Population,
 ) -> BTreeMap<PermissionKey, PermissionChange> {
     let mut changes = BTreeMap::new();
-    for key in before.by_key.keys() {
-        if !now.by_key.contains_key(key) {
+    for key in before.keys() {
+        if !now.contains_key(key) {
             changes.insert(key.clone(), PermissionChange::Vanished);
         }
     }
-    for (key, permission) in &now.by_key {
-        let change = match before.by_key.get(key) {
+    for (key, permission) in now {
+        let change = match before.get(key) {
             Some(before) => moved(before, permission, moves, population),
             None => Some(PermissionChange::Appeared(PermissionPeers {
                 blocks: permission.blocks.clone(),
@@ -304,6 +309,40 @@ fn compare(
         changes.extend(change.map(|change| (key.clone(), change)));
     }
     changes
+}
+
+fn compare_rules(
+    before: &BTreeMap<RuleId, BTreeMap<PermissionKey, Permission>>,
+    now: &BTreeMap<RuleId, BTreeMap<PermissionKey, Permission>>,
+    moves: &Moves,
+    population: &Population,
+) -> BTreeMap<RuleId, RuleChange> {
+    let mut changes = BTreeMap::new();
+    for id in before.keys().filter(|id| !now.contains_key(id)) {
+        changes.insert(id.clone(), RuleChange::Gone);
+    }
+    for (id, rule) in now {
+        let former = before.get(id);
+        let nothing = BTreeMap::new();
+        let of_rule = compare(former.unwrap_or(&nothing), rule, moves, population);
+        if former.is_none() || !of_rule.is_empty() {
+            changes.insert(id.clone(), RuleChange::There(of_rule));
+        }
+    }
+    changes
+}
+
+/// How permissions changed of which just addresses moved.
+fn passed_on(
+    permissions: &BTreeMap<PermissionKey, Permission>,
+    moves: &Moves,
+    population: &Population,
+) -> BTreeMap<PermissionKey, PermissionChange> {
+    let changed = permissions.iter().filter_map(|(key, permission)| {
+        let change = moved(permission, permission, moves, population)?;
+        Some((key.clone(), change))
+    });
+    changed.collect()
 }
 
 /// How the peers of a permission changed, if they did.
