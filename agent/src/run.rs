@@ -47,7 +47,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
             "audit mode: nothing is denied; what policies would deny is counted and told"
         );
     }
-    let mut site = tokio::spawn(serve(options.http, shared.clone(), table));
+    let mut site = tokio::spawn(serve([options.http, options.status], shared.clone(), table));
     let client = client(options.kubeconfig.as_deref()).await?;
     let (sender, queue) = mpsc::channel(QUEUE);
     let (reporter, events) = report::start(client.clone(), &node);
@@ -128,16 +128,32 @@ fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
     Ok(Some(installer))
 }
 
-async fn serve(place: Http, shared: Shared, table: Name) -> anyhow::Result<()> {
+/// Serves over HTTP where that is asked for, until a server fails.
+async fn serve([all, status]: [Http; 2], shared: Shared, table: Name) -> anyhow::Result<()> {
+    let all = async {
+        let Some(listener) = listen(all, "--http").await? else {
+            return std::future::pending().await;
+        };
+        Ok(http::serve(listener, shared.clone(), table).await?)
+    };
+    let status = async {
+        let Some(listener) = listen(status, "--status").await? else {
+            return std::future::pending().await;
+        };
+        Ok(http::serve_status(listener, shared.clone()).await?)
+    };
+    let failed: anyhow::Result<((), ())> = futures::future::try_join(all, status).await;
+    failed.map(|_| ()).context("the HTTP server failed")
+}
+
+async fn listen(place: Http, option: &str) -> anyhow::Result<Option<TcpListener>> {
     let Http::At(address) = place else {
-        return std::future::pending().await;
+        return Ok(None);
     };
     let listener = TcpListener::bind(address).await;
-    let listener =
-        listener.with_context(|| format!("cannot listen on {address}; --http chooses another"))?;
-    http::serve(listener, shared, table)
-        .await
-        .context("the HTTP server failed")
+    let listener = listener
+        .with_context(|| format!("cannot listen on {address}; {option} chooses another"))?;
+    Ok(Some(listener))
 }
 
 fn stop() -> anyhow::Result<impl Future<Output = ()>> {

@@ -71,7 +71,7 @@ impl Cluster {
 
     /// Starts an agent on every node.
     pub(crate) fn launch_agents(&self) -> Vec<Process> {
-        let launch = |(node, _): (&str, &str)| {
+        let launch = |(node, at): (&str, &str)| {
             let state = self.folder.path().join(node);
             let log = self.folder.path().join(format!("{node}.log"));
             let socket = self.cni_socket(node);
@@ -84,6 +84,8 @@ impl Cluster {
                 state.as_path(),
                 "--cni-socket".as_ref(),
                 socket.as_path(),
+                "--status".as_ref(),
+                at.as_ref(),
             ];
             let program = Path::new(env!("CARGO_BIN_EXE_nopal-agent"));
             Process::start(self.node(node), program, arguments, &log).unwrap()
@@ -104,6 +106,11 @@ impl Cluster {
                 self.log(node)
             );
         }
+    }
+
+    /// Works where the API server is, as its clients outside the cluster do.
+    pub(crate) fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.lab.world_namespace().run(work).unwrap()
     }
 
     /// Creates or changes an object, with its status.

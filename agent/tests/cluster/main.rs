@@ -5,6 +5,7 @@
 
 mod cluster;
 mod objects;
+mod rollout;
 
 use cluster::Cluster;
 use nopal_harness::Signal;

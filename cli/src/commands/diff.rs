@@ -1,16 +1,17 @@
 //! `nopal diff`: which connections two inputs allow differently.
 
-use super::Outcome;
+use super::{Outcome, load};
 use crate::args::{Arguments, Diff, FailOn, Version};
 use crate::diff::{Difference, difference};
 use crate::inventory::Pair;
+use crate::kubectl::Kubectl;
 use crate::manifest::{self, Manifests};
 use crate::{git, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
     let mut read = Vec::new();
     for version in [&options.old, &options.new] {
-        match manifests(version, &options.namespace) {
+        match manifests(arguments, options, version) {
             Ok(manifests) => read.push(manifests),
             Err(message) => {
                 report::print_error(&format!("error: {version}: {message}"));
@@ -35,8 +36,21 @@ pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
 }
 
 /// What a version holds. The files of a revision have its name before theirs in messages.
-fn manifests(version: &Version, namespace: &str) -> Result<Manifests, String> {
+fn manifests(
+    arguments: &Arguments,
+    options: &Diff,
+    version: &Version,
+) -> Result<Manifests, String> {
+    let namespace = &options.namespace;
     match version {
+        Version::Cluster(context) => {
+            let kubectl = Kubectl {
+                context: context.clone(),
+                kubeconfig: options.kubeconfig.clone(),
+                ..Kubectl::default()
+            };
+            Ok(load::cluster(arguments, &kubectl))
+        }
         Version::Path(path) => Ok(manifest::read(std::slice::from_ref(path), namespace)),
         Version::Revision { revision, path } => {
             let tree = git::checkout(revision)?;

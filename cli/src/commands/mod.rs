@@ -12,6 +12,7 @@ mod load;
 mod matrix;
 mod node;
 mod render;
+mod rollout;
 mod rule;
 mod snapshot;
 mod status;
@@ -57,6 +58,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Test(options) => test::run(arguments, options),
         Command::Diff(options) => diff::run(arguments, options),
         Command::Snapshot(options) => snapshot::run(arguments, options),
+        Command::Rollout(options) => rollout::run(options),
         Command::Render(options) => render::run(arguments, options),
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),

@@ -11,6 +11,7 @@ pub mod explanation;
 pub mod findings;
 pub(crate) mod fingerprint;
 pub mod matrix;
+pub mod rollout;
 pub mod rules;
 pub mod ruleset;
 mod sarif;
