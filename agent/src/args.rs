@@ -47,6 +47,9 @@ pub struct Run {
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// Drop what a pod of this node sends with another source address than its own, where the pod's interface is known.
+    #[arg(long)]
+    pub anti_spoofing: bool,
     /// The CNI plugin.
     #[command(flatten)]
     pub cni: Cni,
@@ -91,6 +94,10 @@ pub struct Cni {
     /// may be given.
     #[arg(long, value_name = "NAMESPACE")]
     pub cni_exempt_namespace: Vec<String>,
+    /// What becomes of a pod when the agent does not answer the plugin in time: `closed`, it does not start and is tried
+    /// again; `open`, it starts in quarantine, where it reaches name servers and its node alone.
+    #[arg(long, value_enum, default_value_t = OnFailure::Closed)]
+    pub cni_on_failure: OnFailure,
 }
 
 /// Where the runtime has its CNI.
@@ -122,6 +129,15 @@ pub enum Http {
     Off,
     /// At this address.
     At(SocketAddr),
+}
+
+/// What becomes of a pod without an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// It does not start.
+    Closed,
+    /// It starts in quarantine.
+    Open,
 }
 
 /// How log lines look.

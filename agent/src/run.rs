@@ -18,7 +18,7 @@ use crate::install::{self, InstallError, Installer};
 use crate::state::Store;
 use crate::status::Shared;
 use crate::sync::{self, Alarm, Timing};
-use crate::{http, report, topology, watch};
+use crate::{http, quarantine, report, spoofing, topology, watch};
 
 /// How many batches may wait between watches and sync; watches pause when there are more.
 const QUEUE: usize = 1024;
@@ -41,6 +41,11 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         move || open(config, &node, &store)
     });
     let Opened { dataplane, lock } = opened.await.context("opening the table")??;
+    let is_asked_for = options.anti_spoofing;
+    let spoofing = spawn_blocking(move || spoofing::prepare(is_asked_for));
+    let spoofing = spoofing
+        .await
+        .context("preparing against forged sources")??;
     let alarm = Alarm::of(&dataplane).context("cannot wait for changes of tables")?;
     if options.mode == Mode::Audit {
         tracing::warn!(
@@ -55,7 +60,8 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let sender = match &options.cni.cni_socket {
         Some(socket) => {
             let leases = Leases::new(&options.place.state_dir);
-            let desk = Desk::new(&node, leases, sender, Some(client.clone()), shared.clone());
+            let api = Some(client.clone());
+            let desk = Desk::guarding(&node, leases, sender, api, shared.clone(), spoofing.clone());
             cni::start(socket, desk, QUEUE, &mut plugin)?
         }
         None => sender,
@@ -66,7 +72,8 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
     let (wiring, addresses) = channel::channel(topology::Addresses::new());
-    let wired = tokio::spawn(topology::look_after(addresses, shared.clone()));
+    let quarantine = tokio::spawn(quarantine::look_after(addresses.clone(), shared.clone()));
+    let wired = tokio::spawn(topology::look_after(addresses, shared.clone(), spoofing));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
         .telling_addresses_to(wiring)
         .saving_to(store)
@@ -93,6 +100,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     plugin.abort_all();
     events.abort();
     wired.abort();
+    quarantine.abort();
     site.abort();
     drop(lock);
     tracing::info!("ended; the rules stay in force");
@@ -116,11 +124,15 @@ fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let beside = own.with_file_name(install::conflist::PLUGIN);
     let program = options.cni_plugin.clone().unwrap_or(beside);
+    let mut entry = install::conflist::entry(socket, &options.cni_exempt_namespace);
+    if options.cni_on_failure == args::OnFailure::Open {
+        entry["onFailure"] = "failOpen".into();
+    }
     let installer = Installer {
         conf_dir: conf_dir.clone(),
         bin_dir: options.place.cni_bin_dir.clone(),
         program,
-        entry: install::conflist::entry(socket, &options.cni_exempt_namespace),
+        entry,
     };
     if let Err(error @ InstallError::Enforces { .. }) = installer.check() {
         return Err(error.into());

@@ -8,6 +8,7 @@
 
 mod chained;
 mod installed;
+mod quarantine;
 mod runtime;
 mod site;
 mod specification;
