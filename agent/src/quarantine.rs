@@ -12,11 +12,15 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::args::OnFailure;
 use crate::status::Shared;
 use crate::topology::Addresses;
 
 /// How often is looked for pods that the plugin came to hold, beside each change of the node's pods.
-const INTERVAL: Duration = Duration::from_secs(5);
+const WHERE_PODS_ARE_HELD: Duration = Duration::from_secs(5);
+
+/// The same where the plugin holds none: some may be left of a time when it did.
+const ELSEWHERE: Duration = Duration::from_secs(60);
 
 /// Lets go of the pods that have rules in force, in the network namespace that this runs in; gives those that stay.
 ///
@@ -39,10 +43,19 @@ pub fn lift(in_force: &Addresses) -> Result<BTreeSet<String>, QuarantineError> {
 }
 
 /// Does it again and again, for as long as somebody tells for which addresses rules are in force.
-pub async fn look_after(mut in_force: watch::Receiver<Addresses>, shared: Shared) {
+/// `on_failure` is what the plugin does without an agent.
+pub async fn look_after(
+    mut in_force: watch::Receiver<Addresses>,
+    on_failure: OnFailure,
+    shared: Shared,
+) {
+    let interval = match on_failure {
+        OnFailure::Open => WHERE_PODS_ARE_HELD,
+        OnFailure::Closed => ELSEWHERE,
+    };
     let mut failure = None;
     loop {
-        let told = timeout(INTERVAL, in_force.changed()).await;
+        let told = timeout(interval, in_force.changed()).await;
         if matches!(told, Ok(Err(_))) {
             return;
         }

@@ -72,7 +72,11 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
     let (wiring, addresses) = channel::channel(topology::Addresses::new());
-    let quarantine = tokio::spawn(quarantine::look_after(addresses.clone(), shared.clone()));
+    let quarantine = tokio::spawn(quarantine::look_after(
+        addresses.clone(),
+        options.cni.cni_on_failure,
+        shared.clone(),
+    ));
     let wired = tokio::spawn(topology::look_after(addresses, shared.clone(), spoofing));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
         .telling_addresses_to(wiring)

@@ -71,7 +71,7 @@ pub fn hold(addresses: &[IpAddr], held: &Held) -> Result<(), QuarantineError> {
             return Err(QuarantineError::Name(name.clone()));
         }
     }
-    run(&script(addresses, held, bridged_past_us()))
+    run(&script(addresses, held, &bridged_past_us()))
 }
 
 /// The addresses that are held, with their pods.
@@ -79,16 +79,24 @@ pub fn hold(addresses: &[IpAddr], held: &Held) -> Result<(), QuarantineError> {
 /// # Errors
 /// When nft cannot be asked. A node without quarantine holds nobody.
 pub fn held() -> Result<BTreeMap<IpAddr, Held>, QuarantineError> {
+    match list("inet")? {
+        Some(listed) => read(&listed),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// The table of a family as nft lists it; `None` where there is none.
+fn list(family: &str) -> Result<Option<Vec<u8>>, QuarantineError> {
     let mut command = Command::new("nft");
-    command.args(["-j", "list", "table", "inet", TABLE]);
+    command.args(["-j", "list", "table", family, TABLE]);
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(QuarantineError::Missing)?;
     if output.status.success() {
-        return read(&output.stdout);
+        return Ok(Some(output.stdout));
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if said.contains("No such file or directory") {
-        return Ok(BTreeMap::new());
+        return Ok(None);
     }
     Err(QuarantineError::Refused(said))
 }
@@ -121,11 +129,11 @@ pub fn release(addresses: &BTreeSet<IpAddr>) -> Result<(), QuarantineError> {
 /// When nft cannot be asked or refuses.
 pub fn remove() -> Result<bool, QuarantineError> {
     let was_held = !held()?.is_empty();
-    // Adding what is there already changes nothing, so that there is something to delete.
-    let script: String = ["inet", "bridge"]
-        .map(|family| format!("add table {family} {TABLE}\ndelete table {family} {TABLE}\n"))
-        .concat();
-    run(&script)?;
+    for family in ["inet", "bridge"] {
+        if list(family)?.is_some() {
+            run(&format!("delete table {family} {TABLE}\n"))?;
+        }
+    }
     Ok(was_held)
 }
 
@@ -138,10 +146,10 @@ fn bridged_past_us() -> Vec<&'static str> {
 }
 
 /// All of it in one transaction: what is there stays, chains get their rules anew.
-fn script(addresses: &[IpAddr], held: &Held, past: Vec<&str>) -> String {
+fn script(addresses: &[IpAddr], held: &Held, past: &[&str]) -> String {
     let mut script = String::new();
     for family in ["inet", "bridge"] {
-        let _ = write!(script, "add table {family} {TABLE}\n");
+        let _ = writeln!(script, "add table {family} {TABLE}");
         for (set, kind) in [("4", "ipv4_addr"), ("6", "ipv6_addr")] {
             let _ = write!(
                 script,
@@ -276,9 +284,9 @@ mod tests {
     fn a_bridge_that_does_not_call_netfilter_drops_by_itself() {
         let address = [IpAddr::from([10, 0, 0, 1])];
         let is_bridge = |line: &&str| line.starts_with("add rule bridge");
-        let without = script(&address, &web(), vec![]);
+        let without = script(&address, &web(), &[]);
         assert_eq!(without.lines().filter(is_bridge).count(), 0);
-        let with = script(&address, &web(), vec!["ip"]);
+        let with = script(&address, &web(), &["ip"]);
         let rules: Vec<&str> = with.lines().filter(is_bridge).collect();
         assert_eq!(rules.len(), 2);
         assert!(

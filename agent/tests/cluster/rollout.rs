@@ -34,7 +34,7 @@ fn question(cluster: &Cluster, policy: Option<&str>) -> Question {
     }
 }
 
-/// The pods that a DaemonSet would have made of the agents.
+/// The pods that a `DaemonSet` would have made of the agents.
 fn add_agents(cluster: &mut Cluster) {
     for (node, address) in NODES {
         cluster.apply(json!({

@@ -12,3 +12,4 @@ mod quarantine;
 mod runtime;
 mod site;
 mod specification;
+mod spoofing;

@@ -109,7 +109,7 @@ impl Site {
 }
 
 /// Works in a network namespace.
-fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             setns(File::open(namespace).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
@@ -119,7 +119,7 @@ fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-fn socket(namespace: &Path, port: u16) -> UdpSocket {
+pub(crate) fn socket(namespace: &Path, port: u16) -> UdpSocket {
     let bind = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
     let socket = inside(namespace, bind);
     let patience = Some(Duration::from_millis(50));
@@ -128,13 +128,17 @@ fn socket(namespace: &Path, port: u16) -> UdpSocket {
 }
 
 /// Whether a datagram from one namespace and port gets to an address and port in the other, of several that are sent.
-fn arrives(from: (&Path, u16), to: (&Path, IpAddr, u16)) -> bool {
+pub(crate) fn arrives(from: (&Path, u16), to: (&Path, IpAddr, u16)) -> bool {
     let (sender, receiver) = (socket(from.0, from.1), socket(to.0, to.2));
     sends(&sender, &receiver, SocketAddr::new(to.1, to.2)).is_some()
 }
 
 /// Sends until it arrives or enough was sent; gives who is seen to have sent it.
-fn sends(sender: &UdpSocket, receiver: &UdpSocket, to: SocketAddr) -> Option<SocketAddr> {
+pub(crate) fn sends(
+    sender: &UdpSocket,
+    receiver: &UdpSocket,
+    to: SocketAddr,
+) -> Option<SocketAddr> {
     let begun = Instant::now();
     let mut sent = 0;
     while sent < 5 || begun.elapsed() < patient(Duration::from_millis(500)) {
