@@ -3,6 +3,7 @@
 //! `make test-cluster` runs these, and builds the API server where it is missing. They need root.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod cluster;
 mod objects;
 mod rollout;
