@@ -140,8 +140,8 @@ fn a_cleanup_takes_the_guard_and_the_quarantine_away_and_lets_everybody_go() {
         container: "c1".to_owned(),
     };
     let namespace = node.lab.node_namespace(NODE).unwrap();
-    let hold = || hold(&["10.0.0.5".parse().unwrap()], &held);
-    namespace.run(hold).unwrap().unwrap();
+    let put_in = || hold(&["10.0.0.5".parse().unwrap()], &held);
+    namespace.run(put_in).unwrap().unwrap();
     agent.signal(Signal::SIGTERM).unwrap();
     assert!(agent.wait().unwrap(), "{}", agent.log());
     let tables = || {
