@@ -40,9 +40,16 @@ pub struct Run {
     /// Where health, metrics and status are served; `off` for nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9470", value_parser = parse_http)]
     pub http: Http,
+    /// Where `/v1/status` alone is served besides, for `nopal rollout`, which asks through the API server: an address of the
+    /// node, with a port if it is not to be 9471; `off` for nowhere.
+    #[arg(long, value_name = "ADDRESS", default_value = "off", value_parser = parse_status)]
+    pub status: Http,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// Drop what a pod of this node sends with another source address than its own, where the pod's interface is known.
+    #[arg(long)]
+    pub anti_spoofing: bool,
     /// The CNI plugin.
     #[command(flatten)]
     pub cni: Cni,
@@ -90,6 +97,10 @@ pub struct Cni {
     /// may be given.
     #[arg(long, value_name = "NAMESPACE")]
     pub cni_exempt_namespace: Vec<String>,
+    /// What becomes of a pod when the agent does not answer the plugin in time: `closed`, it does not start and is tried
+    /// again; `open`, it starts in quarantine, where it reaches name servers and its node alone.
+    #[arg(long, value_enum, default_value_t = OnFailure::Closed)]
+    pub cni_on_failure: OnFailure,
 }
 
 /// Where the runtime has its CNI.
@@ -121,6 +132,15 @@ pub enum Http {
     Off,
     /// At this address.
     At(SocketAddr),
+}
+
+/// What becomes of a pod without an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// It does not start.
+    Closed,
+    /// It starts in quarantine.
+    Open,
 }
 
 /// How log lines look.
@@ -203,6 +223,18 @@ fn parse_http(text: &str) -> Result<Http, String> {
     })
 }
 
+/// The port of the status where none is said.
+const STATUS_PORT: u16 = 9471;
+
+/// As [`parse_http`], or an address alone: who knows the node's address from a variable cannot tell whether it takes
+/// brackets before a port.
+fn parse_status(text: &str) -> Result<Http, String> {
+    match text.parse() {
+        Ok(address) => Ok(Http::At(SocketAddr::new(address, STATUS_PORT))),
+        Err(_) => parse_http(text),
+    }
+}
+
 fn parse_socket(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     // The kernel's limit is 108 bytes with the one that ends it; the socket is made under a longer name.
@@ -249,6 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn the_status_is_served_at_an_address_of_the_node_if_one_is_given() {
+        let status = |text: &str| parse(&format!("nopal-agent {text}")).unwrap().run.status;
+        assert_eq!(status(""), Http::Off);
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1:9471"),
+            ("2001:db8::1", "[2001:db8::1]:9471"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            let expected = Http::At(address.parse().unwrap());
+            assert_eq!(status(&format!("--status {text}")), expected);
+        }
+    }
+
+    #[test]
     fn mode_and_denial_are_the_backends() {
         let plain = parse("nopal-agent --node a").unwrap().run.config().unwrap();
         assert_eq!(plain, Config::default());
@@ -263,6 +310,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused() {
         for line in [
             "nopal-agent --http everywhere",
+            "nopal-agent --status everywhere",
             "nopal-agent --mark-mask 0xf0f",
             "nopal-agent --mode shout",
             "nopal-agent --deny politely",

@@ -1,6 +1,7 @@
 //! `nopal-agent cleanup`: leaves the node as if nopal had never been there.
 
 use anyhow::Context;
+use nft_backend::anti_spoofing::AntiSpoofing;
 use nft_backend::lock::Lock;
 use nft_backend::nft::Nft;
 
@@ -27,10 +28,18 @@ pub fn run(options: &Cleanup) -> anyhow::Result<()> {
     let had_attachments = Leases::new(&place.state_dir).remove();
     // The state before the table: whoever starts in between must not put it in force again.
     let state = Store::new(&place.state_dir).remove();
+    let held = nopal_cni::quarantine::remove();
+    let guards = AntiSpoofing::new(Nft::new()).remove();
     let table = remove(&mut nft, &config);
     let had_table =
         table.with_context(|| format!("cannot take away table inet {}", config.table))?;
     let had_state = state? | had_attachments?;
+    if held.context("the quarantine is still there")? {
+        tracing::info!("pods that were in quarantine are let go");
+    }
+    if guards.context("the tables against forged sources are still there")? {
+        tracing::info!("the tables against forged sources are taken away");
+    }
     tracing::info!(table = %config.table, had_table, had_state, "cleaned up; no policy is in force");
     for path in had_plugin.context("the CNI plugin is still installed")? {
         tracing::info!(path = %path.display(), "the CNI plugin is taken away");

@@ -33,6 +33,13 @@ pub async fn serve(listener: TcpListener, shared: Shared, table: Name) -> std::i
     axum::serve(listener, router(site)).await
 }
 
+/// Serves `/v1/status` alone until the listener fails: it may be heard by others than this node.
+pub async fn serve_status(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
+    let document = async |State(shared): State<Shared>| Json(shared.document());
+    let router = Router::new().route("/v1/status", get(document));
+    axum::serve(listener, router.with_state(shared)).await
+}
+
 fn router(site: Site) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))

@@ -40,9 +40,8 @@ impl Key {
     /// The object that an event speaks of.
     pub fn of(event: &Event) -> Self {
         match event {
-            Event::Namespace(name, _) | Event::NamespaceGone(name) => {
-                Self::Cluster(Kind::Namespaces, name.clone())
-            }
+            Event::Namespace(namespace) => Self::Cluster(Kind::Namespaces, namespace.name.clone()),
+            Event::NamespaceGone(name) => Self::Cluster(Kind::Namespaces, name.clone()),
             Event::Node(node) => Self::Cluster(Kind::Nodes, node.name.clone()),
             Event::NodeGone(name) => Self::Cluster(Kind::Nodes, name.clone()),
             Event::Pod(pod) => Self::Pod(pod.id.clone()),

@@ -18,7 +18,7 @@ use crate::install::{self, InstallError, Installer};
 use crate::state::Store;
 use crate::status::Shared;
 use crate::sync::{self, Alarm, Timing};
-use crate::{http, report, topology, watch};
+use crate::{http, quarantine, report, spoofing, topology, watch};
 
 /// How many batches may wait between watches and sync; watches pause when there are more.
 const QUEUE: usize = 1024;
@@ -41,13 +41,18 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         move || open(config, &node, &store)
     });
     let Opened { dataplane, lock } = opened.await.context("opening the table")??;
+    let is_asked_for = options.anti_spoofing;
+    let spoofing = spawn_blocking(move || spoofing::prepare(is_asked_for));
+    let spoofing = spoofing
+        .await
+        .context("preparing against forged sources")??;
     let alarm = Alarm::of(&dataplane).context("cannot wait for changes of tables")?;
     if options.mode == Mode::Audit {
         tracing::warn!(
             "audit mode: nothing is denied; what policies would deny is counted and told"
         );
     }
-    let mut site = tokio::spawn(serve(options.http, shared.clone(), table));
+    let mut site = tokio::spawn(serve([options.http, options.status], shared.clone(), table));
     let client = client(options.kubeconfig.as_deref()).await?;
     let (sender, queue) = mpsc::channel(QUEUE);
     let (reporter, events) = report::start(client.clone(), &node);
@@ -55,7 +60,8 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let sender = match &options.cni.cni_socket {
         Some(socket) => {
             let leases = Leases::new(&options.place.state_dir);
-            let desk = Desk::new(&node, leases, sender, Some(client.clone()), shared.clone());
+            let api = Some(client.clone());
+            let desk = Desk::guarding(&node, leases, sender, api, shared.clone(), spoofing.clone());
             cni::start(socket, desk, QUEUE, &mut plugin)?
         }
         None => sender,
@@ -66,7 +72,12 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     let mut watches = watch::start(&client, &sender, &shared);
     drop(sender);
     let (wiring, addresses) = channel::channel(topology::Addresses::new());
-    let wired = tokio::spawn(topology::look_after(addresses, shared.clone()));
+    let quarantine = tokio::spawn(quarantine::look_after(
+        addresses.clone(),
+        options.cni.cni_on_failure,
+        shared.clone(),
+    ));
+    let wired = tokio::spawn(topology::look_after(addresses, shared.clone(), spoofing));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
         .telling_addresses_to(wiring)
         .saving_to(store)
@@ -93,6 +104,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     plugin.abort_all();
     events.abort();
     wired.abort();
+    quarantine.abort();
     site.abort();
     drop(lock);
     tracing::info!("ended; the rules stay in force");
@@ -116,11 +128,15 @@ fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let beside = own.with_file_name(install::conflist::PLUGIN);
     let program = options.cni_plugin.clone().unwrap_or(beside);
+    let mut entry = install::conflist::entry(socket, &options.cni_exempt_namespace);
+    if options.cni_on_failure == args::OnFailure::Open {
+        entry["onFailure"] = "failOpen".into();
+    }
     let installer = Installer {
         conf_dir: conf_dir.clone(),
         bin_dir: options.place.cni_bin_dir.clone(),
         program,
-        entry: install::conflist::entry(socket, &options.cni_exempt_namespace),
+        entry,
     };
     if let Err(error @ InstallError::Enforces { .. }) = installer.check() {
         return Err(error.into());
@@ -128,16 +144,32 @@ fn installer(options: &args::Cni) -> anyhow::Result<Option<Installer>> {
     Ok(Some(installer))
 }
 
-async fn serve(place: Http, shared: Shared, table: Name) -> anyhow::Result<()> {
+/// Serves over HTTP where that is asked for, until a server fails.
+async fn serve([all, status]: [Http; 2], shared: Shared, table: Name) -> anyhow::Result<()> {
+    let all = async {
+        let Some(listener) = listen(all, "--http").await? else {
+            return std::future::pending().await;
+        };
+        Ok(http::serve(listener, shared.clone(), table).await?)
+    };
+    let status = async {
+        let Some(listener) = listen(status, "--status").await? else {
+            return std::future::pending().await;
+        };
+        Ok(http::serve_status(listener, shared.clone()).await?)
+    };
+    let failed: anyhow::Result<((), ())> = futures::future::try_join(all, status).await;
+    failed.map(|_| ()).context("the HTTP server failed")
+}
+
+async fn listen(place: Http, option: &str) -> anyhow::Result<Option<TcpListener>> {
     let Http::At(address) = place else {
-        return std::future::pending().await;
+        return Ok(None);
     };
     let listener = TcpListener::bind(address).await;
-    let listener =
-        listener.with_context(|| format!("cannot listen on {address}; --http chooses another"))?;
-    http::serve(listener, shared, table)
-        .await
-        .context("the HTTP server failed")
+    let listener = listener
+        .with_context(|| format!("cannot listen on {address}; {option} chooses another"))?;
+    Ok(Some(listener))
 }
 
 fn stop() -> anyhow::Result<impl Future<Output = ()>> {

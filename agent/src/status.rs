@@ -41,6 +41,8 @@ struct State {
     watches: BTreeMap<Kind, Watch>,
     unenforceable: BTreeSet<Unenforceable>,
     counted_rules: BTreeSet<RuleId>,
+    unguarded: Option<BTreeSet<Unenforceable>>,
+    quarantined: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -63,6 +65,10 @@ struct Document<'a> {
     counts: Counts,
     watches: &'a BTreeMap<Kind, Watch>,
     unenforceable: &'a BTreeSet<Unenforceable>,
+    /// The addresses whose interfaces are not known, with anti-spoofing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unguarded: &'a Option<BTreeSet<Unenforceable>>,
+    quarantined: &'a BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync_seconds_ago: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,6 +190,16 @@ impl Shared {
         self.metrics().unenforceable.set(gauge(unenforceable.len()));
     }
 
+    /// Anybody may forge these addresses from their interfaces, and no others of this node's pods.
+    pub fn unguarded(&self, unguarded: &BTreeSet<Unenforceable>) {
+        self.state().unguarded = Some(unguarded.clone());
+    }
+
+    /// These pods are in quarantine.
+    pub fn quarantined(&self, pods: BTreeSet<String>) {
+        self.state().quarantined = pods;
+    }
+
     /// Whether a first complete view is in force.
     pub fn is_ready(&self) -> bool {
         self.state().last_sync.is_some()
@@ -216,6 +232,8 @@ impl Shared {
             },
             watches: &state.watches,
             unenforceable: &state.unenforceable,
+            unguarded: &state.unguarded,
+            quarantined: &state.quarantined,
             last_sync_seconds_ago: state.last_sync.map(|at| at.elapsed().as_secs_f64()),
             error: &state.error,
         };

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::spoofing::Spoofing;
 use crate::status::Shared;
 
 /// The pause after each look.
@@ -48,8 +49,13 @@ pub fn addresses<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Addresses {
 
 /// Looks after the wiring of the node's pods in the network namespace that this runs in, for as long as somebody tells
 /// of them.
-pub async fn look_after(mut addresses: watch::Receiver<Addresses>, shared: Shared) {
+pub async fn look_after(
+    mut addresses: watch::Receiver<Addresses>,
+    shared: Shared,
+    spoofing: Option<Spoofing>,
+) {
     let mut known = BTreeSet::new();
+    let mut known_open = BTreeSet::new();
     loop {
         // Not before the first sync, since a bridge is switched after the rules are in force.
         let changed = timeout(INTERVAL, addresses.changed()).await;
@@ -57,9 +63,25 @@ pub async fn look_after(mut addresses: watch::Receiver<Addresses>, shared: Share
             return;
         }
         let asked = addresses.borrow_and_update().clone();
-        let found = spawn_blocking(move || look(&NodeNetwork::new(), &asked)).await;
-        match found {
-            Ok(Ok(found)) => {
+        let guard = spoofing.clone();
+        let found = spawn_blocking(move || {
+            let (found, report) = look(&NodeNetwork::new(), &asked)?;
+            Ok::<_, TopologyError>((found, guard.map(|guard| forged(&guard, &report))))
+        });
+        match found.await {
+            Ok(Ok((found, open))) => {
+                if let Some(open) = open {
+                    for unguarded in open.difference(&known_open) {
+                        let Unenforceable {
+                            pod,
+                            address,
+                            reason,
+                        } = unguarded;
+                        tracing::warn!(pod, %address, reason, "its sources are not checked");
+                    }
+                    shared.unguarded(&open);
+                    known_open = open;
+                }
                 for unenforceable in found.difference(&known) {
                     let Unenforceable {
                         pod,
@@ -78,16 +100,32 @@ pub async fn look_after(mut addresses: watch::Receiver<Addresses>, shared: Share
     }
 }
 
-/// Makes bridges call netfilter where that is needed, and gives the addresses that rules cannot hold for.
+/// Puts in force what is known against forged sources; gives the addresses that it cannot hold for.
+fn forged(guard: &Spoofing, report: &Report) -> BTreeSet<Unenforceable> {
+    let open = guard.surveyed(report);
+    let Err(error) = guard.enforce() else {
+        return open;
+    };
+    tracing::error!(%error, "sources of pods are not checked");
+    let all = report.placed.iter().map(|placed| Unenforceable {
+        pod: placed.pod.clone(),
+        address: placed.address,
+        reason: error.to_string(),
+    });
+    all.collect()
+}
+
+/// Makes bridges call netfilter where that is needed, and gives the addresses that rules cannot hold for, and how all are
+/// wired.
 ///
 /// # Errors
 /// When `ip` cannot be asked.
 pub fn look(
     network: &NodeNetwork,
     addresses: &Addresses,
-) -> Result<BTreeSet<Unenforceable>, TopologyError> {
+) -> Result<(BTreeSet<Unenforceable>, Report), TopologyError> {
     if addresses.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok((BTreeSet::new(), Report::default()));
     }
     let pod = |(address, name): (&IpAddr, &String)| LocalPod {
         name: name.clone(),
@@ -106,7 +144,7 @@ pub fn look(
             }
         }
     }
-    Ok(unenforceable(&report, &failed))
+    Ok((unenforceable(&report, &failed), report))
 }
 
 /// What rules do not hold for, when these bridges could not be made to call netfilter.

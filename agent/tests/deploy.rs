@@ -188,7 +188,9 @@ fn the_way_off_replaces_the_way_on_at_the_same_places() {
         let arguments = list(&container["args"]);
         let arguments = arguments
             .iter()
-            .map(|argument| argument.as_str().unwrap().to_owned());
+            .map(|argument| argument.as_str().unwrap())
+            // As kubelet does it.
+            .map(|argument| argument.replace("$(HOST_IP)", "192.0.2.1"));
         Arguments::try_parse_from(["nopal-agent".to_owned()].into_iter().chain(arguments)).unwrap()
     };
     let run = parse(agent).run;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use policy_core::policy::{Peers, Ports, Rule};
 use policy_core::{
-    Because, Cluster, Decision, Direction, Flow, Isolation, Labels, Pod, Policy, PolicyId,
-    RuleGraph, Verdict,
+    Because, Cluster, Decision, Direction, Flow, Isolation, Labels, Mode, Namespace, Pod, Policy,
+    PolicyId, RuleGraph, Verdict,
 };
 use serde_json::{Map, Value, json};
 
@@ -180,7 +180,7 @@ fn admits(
     rule: Rule,
 ) -> bool {
     let mut alone = policy.clone();
-    alone.mode = policy_core::Mode::Enforce;
+    alone.stated_mode = Some(Mode::Enforce);
     (alone.ingress, alone.egress) = (Vec::new(), Vec::new());
     (alone.isolates_ingress, alone.isolates_egress) = (false, false);
     match direction {
@@ -198,8 +198,11 @@ fn admits(
         .into_iter()
         .filter_map(|end| owner(cluster, graph, end))
     {
-        if let Some(labels) = cluster.namespaces().get(&pod.id.namespace) {
-            ends.insert_namespace(&pod.id.namespace, labels);
+        if let Some(namespace) = cluster.namespaces().get(&pod.id.namespace) {
+            ends.insert_namespace(Namespace {
+                mode: Mode::default(),
+                ..namespace.clone()
+            });
         }
         ends.insert_pod(pod.clone());
     }

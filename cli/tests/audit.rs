@@ -142,3 +142,39 @@ fn lint_tells_that_a_policy_is_only_audited() {
     assert_eq!(code, 1);
     assert_eq!(nopal("enforce", &arguments), (0, String::new()));
 }
+
+/// Standard output over a shop whose namespace has this mode and whose policy states none.
+fn in_namespace(mode: &str, arguments: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    let namespace = format!(
+        "kind: Namespace\napiVersion: v1\nmetadata: {{name: shop, annotations: {{nopal.dev/mode: {mode}}}}}\n---\n"
+    );
+    let shop = SHOP.replace("  annotations: {nopal.dev/mode: MODE}\n", "");
+    fs::write(folder.path().join("shop.yaml"), namespace + &shop).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nopal"));
+    let command = command.args(arguments).current_dir(folder.path());
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn what_comes_from_the_namespace_is_said_to() {
+    let arguments = ["explain", "shop.yaml", "--from", "shop/web"];
+    let arguments = [&arguments[..], &["--to", "shop/db", "--port", "22/TCP"]].concat();
+    let text = in_namespace("audit", &arguments);
+    let reason = "because audit: would be denied by shop/db for ingress, as namespace shop is in audit mode  (shop.yaml:18)";
+    assert!(text.contains(reason), "{text}");
+    let text = in_namespace("audit", &[&arguments[..], &["--format", "json"]].concat());
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let namespaces = &json["families"][0]["auditingNamespaces"];
+    assert_eq!(namespaces, &json!([null, "shop"]));
+
+    let lint = ["lint", "shop.yaml", "--select", "NP9", "--show-info"];
+    let lint = [&lint[..], &["--format", "concise"]].concat();
+    let text = in_namespace("audit", &lint);
+    assert!(text.starts_with("info[NP903] shop.yaml:18:9:"), "{text}");
+    assert!(text.contains("because its namespace shop is"), "{text}");
+    let text = in_namespace("Audit", &lint);
+    assert!(text.starts_with("error[NP902] shop.yaml:1:1:"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(in_namespace("enforce", &lint), "");
+}

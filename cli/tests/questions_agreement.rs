@@ -12,7 +12,7 @@ use nopal::questions::exposure::{Audience, exposure};
 use nopal::questions::query::{Answer, Question, query};
 use nopal::questions::selection::Selection;
 use policy_core::testing::{Rng, Size, random_cluster, random_flows};
-use policy_core::{Cluster, Direction, FlowPort, IpSet, Pod, PodId, PortSet, RuleGraph};
+use policy_core::{Cluster, Direction, FlowPort, IpSet, Namespace, Pod, PodId, PortSet, RuleGraph};
 use serde_json::{Value, json};
 
 fn manifests(text: String) -> Manifests {
@@ -90,7 +90,7 @@ fn a_query_tells_exactly_the_pairs_that_connect_in_random_clusters() {
                 let mut expected = BTreeMap::new();
                 let meant = |selection: &Selection, id: &PodId| match selection {
                     Selection::Labels { namespaces, .. } => {
-                        namespaces.matches(&cluster.namespaces()[&id.namespace])
+                        namespaces.matches(&cluster.namespaces()[&id.namespace].labels)
                     }
                     _ => true,
                 };
@@ -258,6 +258,7 @@ fn is_confirmed(
         for policy in cluster.policies().values() {
             if policy.id.namespace == witness.namespace && policy.isolates(witness.direction) {
                 let mut policy = policy.as_ref().clone();
+                policy.stated_mode = Some(policy.mode);
                 (policy.isolates_ingress, policy.isolates_egress) = match witness.direction {
                     Direction::Ingress => (true, false),
                     Direction::Egress => (false, true),
@@ -268,7 +269,11 @@ fn is_confirmed(
         bare.insert_pod(pod("subject", &witness.namespace, &witness.pod, own));
         if let Some((namespace, labels)) = &point.pod {
             let name = namespace.value("kubernetes.io/metadata.name").unwrap();
-            bare.insert_namespace(name, namespace);
+            bare.insert_namespace(Namespace {
+                name: name.into(),
+                labels: namespace.clone(),
+                ..Namespace::default()
+            });
             bare.insert_pod(pod("peer", name, labels, address));
         }
         let (from, to) = match witness.direction {

@@ -5,6 +5,7 @@
 //! table many times, [`nft`] for one that ends after one change, or, in tests, a [`fake`] one. [`live`] keeps a table up to date by what [`diff`](mod@diff) finds. [`interpreter`] executes a ruleset for
 //! a packet, without a kernel.
 
+pub mod anti_spoofing;
 mod changes;
 pub mod class;
 mod class_chain;

@@ -140,6 +140,24 @@ impl Nft {
         self.run(&["-j", "-f", "-"], json).map(|_| ())
     }
 
+    /// Carries out lines of nft's language, as a whole or not at all: for the tables beside that of the policies.
+    pub(crate) fn run_script(&self, script: &str) -> Result<(), ApplyError> {
+        self.run(&["-f", "-"], script.as_bytes()).map(|_| ())
+    }
+
+    /// A table as nft lists it, without what its counters count; `None` when it is not there.
+    pub(crate) fn list_text(
+        &self,
+        family: &str,
+        table: &str,
+    ) -> Result<Option<String>, ApplyError> {
+        match self.run(&["-s", "list", "table", family, table], &[]) {
+            Ok(finished) => Ok(Some(String::from_utf8_lossy(&finished.stdout).into_owned())),
+            Err(error) if is_nothing_there(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs nft with these arguments and this input.
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
         let (program, arguments) = self.command_line(arguments)?;

@@ -62,9 +62,8 @@ fn events(criterion: &mut Criterion, name: &str, cluster: &Cluster) {
 }
 
 fn arrivals(cluster: &Cluster) -> Vec<Event> {
-    let namespaces = cluster.namespaces().iter();
-    let namespaces =
-        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let namespaces = cluster.namespaces().values().cloned();
+    let namespaces = namespaces.map(Event::Namespace);
     let pods = cluster.pods().values().map(AsRef::as_ref);
     let policies = cluster.policies().values().map(AsRef::as_ref);
     let pods = pods.cloned().map(Event::Pod);
@@ -103,10 +102,12 @@ fn pairs(cluster: &Cluster, engine: &mut Engine) -> Vec<(&'static str, [Event; 2
         pairs.push(("address of the peer of most subjects", readdressed(pod)));
         pairs.push(("labels of the peer of most subjects", relabelled(pod)));
     }
-    let namespaces = cluster.namespaces().iter();
-    let namespaces = namespaces.map(|(name, labels)| {
-        let there = Event::Namespace(name.clone(), labels.with("stage", "other"));
-        let back = Event::Namespace(name.clone(), labels.clone());
+    let namespaces = cluster.namespaces().values();
+    let namespaces = namespaces.map(|namespace| {
+        let mut other = namespace.clone();
+        other.labels = other.labels.with("stage", "other");
+        let there = Event::Namespace(other);
+        let back = Event::Namespace(namespace.clone());
         let reached = reach(&engine.apply([there.clone()]));
         engine.apply([back.clone()]);
         (reached, [there, back])

@@ -3,7 +3,7 @@
 use crate::flow::Protocol;
 use crate::intern::Pool;
 use crate::labels::Labels;
-use crate::policy::{Policy, PolicyId};
+use crate::policy::{Mode, Policy, PolicyId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -16,12 +16,23 @@ pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// whatever order they came in.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    namespaces: BTreeMap<Arc<str>, Labels>,
+    namespaces: BTreeMap<Arc<str>, Namespace>,
     nodes: BTreeMap<Arc<str>, Node>,
     pods: BTreeMap<PodId, Arc<Pod>>,
     policies: BTreeMap<PolicyId, Arc<Policy>>,
     labels: Pool<Labels>,
     ports: Pool<Arc<[ContainerPort]>>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels. In a cluster its name label is among them, whatever was written there.
+    pub labels: Labels,
+    /// The mode of those of its policies that state none.
+    pub mode: Mode,
 }
 
 /// A pod's namespace and name; a workload template's name is `Kind/name`.
@@ -102,10 +113,18 @@ pub struct Node {
 }
 
 impl Cluster {
-    /// Puts a namespace in, or replaces it. It gets its name label, whatever was written there.
-    pub fn insert_namespace(&mut self, name: &str, labels: &Labels) {
-        let labels = labels.with(NAMESPACE_NAME_LABEL, name);
-        self.namespaces.insert(name.into(), labels);
+    /// Puts a namespace in, or replaces it. It gets its name label, whatever was written there, and its policies that
+    /// state no mode get its mode.
+    pub fn insert_namespace(&mut self, mut namespace: Namespace) {
+        let (name, mode) = (namespace.name.clone(), namespace.mode);
+        namespace.labels = namespace.labels.with(NAMESPACE_NAME_LABEL, &name);
+        let before = self.namespaces.insert(name.clone(), namespace);
+        if before.is_some_and(|before| before.mode != mode) {
+            let policies = self.policies.values_mut();
+            for policy in policies.filter(|policy| policy.id.namespace == name) {
+                *policy = Arc::new(Policy::clone(policy).within(mode));
+            }
+        }
     }
 
     /// Puts a node in, or replaces it.
@@ -121,14 +140,16 @@ impl Cluster {
         self.pods.insert(pod.id.clone(), Arc::new(pod))
     }
 
-    /// Puts a policy in, or replaces it; gives the one that it replaced.
+    /// Puts a policy in, or replaces it; gives the one that it replaced. It gets its namespace's mode if it states none.
     pub fn insert_policy(&mut self, policy: Policy) -> Option<Arc<Policy>> {
         self.mention_namespace(&policy.id.namespace);
+        let mode = self.namespaces[&policy.id.namespace].mode;
+        let policy = policy.within(mode);
         self.policies.insert(policy.id.clone(), Arc::new(policy))
     }
 
-    /// The namespaces and their labels.
-    pub fn namespaces(&self) -> &BTreeMap<Arc<str>, Labels> {
+    /// The namespaces.
+    pub fn namespaces(&self) -> &BTreeMap<Arc<str>, Namespace> {
         &self.namespaces
     }
 
@@ -150,7 +171,10 @@ impl Cluster {
     /// A namespace that objects mention and nobody defines exists, with its name label alone.
     fn mention_namespace(&mut self, name: &Arc<str>) {
         if !self.namespaces.contains_key(name) {
-            self.insert_namespace(name, &Labels::default());
+            self.insert_namespace(Namespace {
+                name: name.clone(),
+                ..Namespace::default()
+            });
         }
     }
 }

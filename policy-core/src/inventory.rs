@@ -168,7 +168,7 @@ fn classify(cluster: &Cluster, pods: &[Arc<Pod>]) -> (Vec<Namespace>, Vec<PodCla
     let mut namespaces: Vec<Namespace> = Vec::with_capacity(cluster.namespaces().len());
     let mut classes: Vec<PodClass> = Vec::new();
     let mut rest = (0..).zip(pods).peekable();
-    for (name, labels) in cluster.namespaces() {
+    for (name, namespace) in cluster.namespaces() {
         let mut groups: FxHashMap<(usize, usize), Vec<PodIndex>> = FxHashMap::default();
         while let Some((index, pod)) = rest.next_if(|(_, pod)| pod.id.namespace == *name) {
             let key = (pod.labels.location(), pod.ports.as_ptr().addr());
@@ -200,7 +200,7 @@ fn classify(cluster: &Cluster, pods: &[Arc<Pod>]) -> (Vec<Namespace>, Vec<PodCla
         let classes = start..number(classes.len());
         namespaces.push(Namespace {
             name: name.clone(),
-            labels: labels.clone(),
+            labels: namespace.labels.clone(),
             classes,
         });
     }

@@ -35,7 +35,7 @@ pub mod selector;
 pub mod testing;
 
 pub use cidr::Cidr;
-pub use cluster::{Cluster, ContainerPort, Node, Pod, PodId};
+pub use cluster::{Cluster, ContainerPort, Namespace, Node, Pod, PodId};
 pub use evaluate::{Because, Decision};
 pub use flow::{Direction, Flow, FlowPort, Protocol, Verdict};
 pub use graph::RuleGraph;

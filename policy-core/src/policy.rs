@@ -22,7 +22,8 @@ impl fmt::Display for PolicyId {
     }
 }
 
-/// The annotation that says how a policy is meant to be taken: `audit` or `enforce`.
+/// The annotation that says how a policy is meant to be taken: `audit` or `enforce`. On a namespace it speaks for those of
+/// its policies that do not have it themselves.
 pub const MODE_ANNOTATION: &str = "nopal.dev/mode";
 
 /// How a policy is taken.
@@ -43,7 +44,10 @@ pub struct Policy {
     pub id: PolicyId,
     /// The pods of its namespace that it selects.
     pub subjects: Selector,
-    /// Whether it is enforced.
+    /// What its own annotation says of its mode; `None` without one, so that its namespace's mode is its mode.
+    pub stated_mode: Option<Mode>,
+    /// Whether it is enforced. A policy that states no mode is enforced until it is in a cluster or an engine, which know
+    /// its namespace.
     pub mode: Mode,
     /// Whether it isolates its subjects for ingress.
     pub isolates_ingress: bool,
@@ -56,6 +60,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The policy in a namespace of this mode, which counts where the policy states none.
+    #[must_use]
+    pub fn within(mut self, namespace: Mode) -> Self {
+        self.mode = self.stated_mode.unwrap_or(namespace);
+        self
+    }
+
     /// Whether the policy isolates its subjects in `direction`, if only for audit.
     pub fn isolates(&self, direction: Direction) -> bool {
         match direction {

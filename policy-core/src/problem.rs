@@ -137,6 +137,8 @@ pub enum ProblemKind {
     UnknownMode {
         /// The mode as written.
         written: String,
+        /// What is enforced therefore, in words.
+        outcome: &'static str,
     },
     /// A `policyTypes` entry other than `Ingress` and `Egress`.
     UnknownPolicyType {
@@ -243,10 +245,10 @@ impl fmt::Display for ProblemKind {
                 f,
                 "{name:?} is no valid name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends"
             ),
-            Self::UnknownMode { written } => {
+            Self::UnknownMode { written, outcome } => {
                 write!(
                     f,
-                    "unknown mode {written:?}: use \"audit\" or \"enforce\"; the policy is enforced"
+                    "unknown mode {written:?}: use \"audit\" or \"enforce\"; {outcome}"
                 )
             }
             Self::UnknownPolicyType { written } => {

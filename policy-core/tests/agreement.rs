@@ -3,7 +3,9 @@
 
 use policy_core::graph::Permission;
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows, shrink};
-use policy_core::{Direction, Flow, FlowPort, Isolation, PodId, Protocol, RuleGraph, Verdict};
+use policy_core::{
+    Cluster, Direction, Flow, FlowPort, Isolation, Mode, PodId, Protocol, RuleGraph, Verdict,
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -261,6 +263,46 @@ fn a_policy_in_audit_mode_denies_nothing_that_passes_without_it_or_when_it_is_en
             if passes(&without) || passes(&enforced) {
                 assert!(passes(&audited), "seed {seed}: {flow}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_namespace_in_audit_mode_is_the_annotation_on_each_of_its_policies_that_has_none() {
+    every_cluster(|objects, seed, count| {
+        let annotation = "/metadata/annotations/nopal.dev~1mode";
+        let mut by_namespace = objects.written().to_vec();
+        by_namespace.retain(|object| object["kind"] != "Namespace");
+        let mut by_policy = by_namespace.clone();
+        for name in ["shop", "bank", "lab"] {
+            let mut namespace = json!({ "kind": "Namespace", "metadata": { "name": name } });
+            by_policy.push(namespace.clone());
+            namespace["metadata"]["annotations"] = json!({ "nopal.dev/mode": "audit" });
+            // Whether the namespace comes before its policies or after them.
+            let place = Rng::new(seed).below(by_namespace.len());
+            by_namespace.insert(place, namespace);
+        }
+        for object in &mut by_policy {
+            let is_policy = object["kind"] == "NetworkPolicy";
+            let is_there = object["metadata"]["namespace"] != "ghost";
+            if is_policy && is_there && object.pointer(annotation).is_none() {
+                object["metadata"]["annotations"] = json!({ "nopal.dev/mode": "audit" });
+            }
+        }
+        let by_namespace = Objects::read(by_namespace).unwrap();
+        let by_policy = Objects::read(by_policy).unwrap();
+        let (one, other) = (by_namespace.cluster(), by_policy.cluster());
+        let modes = |cluster: &Cluster| -> Vec<Mode> {
+            let policies = cluster.policies().values();
+            policies.map(|policy| policy.mode).collect()
+        };
+        assert_eq!(modes(&one), modes(&other), "seed {seed}");
+        let (one, other) = (RuleGraph::compile(&one), RuleGraph::compile(&other));
+        for flow in random_flows(objects, seed, count) {
+            let decision = one.evaluate(&flow);
+            assert_eq!(decision, other.evaluate(&flow), "seed {seed}: {flow}");
+            let expected = by_namespace.reference().evaluate(&flow);
+            assert_eq!(decision.verdict, expected, "seed {seed}: {flow}");
         }
     });
 }

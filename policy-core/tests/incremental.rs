@@ -7,7 +7,9 @@ use policy_core::incremental::{
 };
 use policy_core::rules::Rules;
 use policy_core::testing::{Objects, Rng, Size, random_cluster, random_flows};
-use policy_core::{Cluster, Direction, Isolation, Pod, PodId, PolicyId, RuleGraph, RuleId};
+use policy_core::{
+    Cluster, Direction, Isolation, Labels, Mode, Namespace, Pod, PodId, PolicyId, RuleGraph, RuleId,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,9 +32,8 @@ fn way(from: &Cluster, to: &Cluster, detour: &Cluster, rng: &mut Rng) -> Vec<Eve
 
 /// An event for every object of a cluster.
 fn arrivals(cluster: &Cluster) -> Vec<Event> {
-    let namespaces = cluster.namespaces().iter();
-    let namespaces =
-        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let namespaces = cluster.namespaces().values().cloned();
+    let namespaces = namespaces.map(Event::Namespace);
     let nodes = cluster.nodes().values().cloned().map(Event::Node);
     let pods = cluster.pods().values();
     let pods = pods.map(|pod| Event::Pod(Pod::clone(pod)));
@@ -495,4 +496,58 @@ fn a_class_keeps_its_number_and_only_what_is_new_is_listed() {
     };
     let permissions: Vec<_> = moved.subjects[&id].permissions.values().collect();
     assert_eq!(permissions, [&changed]);
+}
+
+#[test]
+fn a_namespace_that_changes_its_mode_takes_its_policies_that_state_none_along() {
+    // Other rules, so that the two pods are never one subject.
+    let rule = json!({ "from": [{ "podSelector": {} }] });
+    let mut stated = policy(
+        "stated",
+        "db",
+        "Ingress",
+        &json!({ "ports": [{ "port": 80 }] }),
+    );
+    stated["metadata"]["annotations"] = json!({ "nopal.dev/mode": "enforce" });
+    let mut engine = Engine::new("node-a");
+    engine.apply(events(vec![
+        pod("web", "node-a", "10.0.1.10", 80),
+        pod("db", "node-a", "10.0.1.11", 80),
+        policy("silent", "web", "Ingress", &rule),
+        stated,
+    ]));
+    let namespace = |mode| {
+        Event::Namespace(Namespace {
+            name: "shop".into(),
+            labels: Labels::default(),
+            mode,
+        })
+    };
+    let isolations = |engine: &Engine| -> Vec<(String, Isolation)> {
+        let graph = engine.graph();
+        let subjects = graph.subjects().map(|subject| {
+            let pods = subject.pods();
+            let pods: Vec<String> = pods.iter().map(|pod| pod.id.to_string()).collect();
+            (pods.join(" "), subject.isolation(Direction::Ingress))
+        });
+        let mut isolations: Vec<_> = subjects.collect();
+        isolations.sort();
+        isolations
+    };
+    let one = |web| {
+        vec![
+            ("shop/db".to_owned(), Isolation::Enforced),
+            ("shop/web".to_owned(), web),
+        ]
+    };
+    assert_eq!(isolations(&engine), one(Isolation::Enforced));
+    let changes = engine.apply([namespace(Mode::Audit)]);
+    assert!(!changes.subjects.is_empty());
+    assert_eq!(isolations(&engine), one(Isolation::Audited));
+    assert_eq!(engine.apply([namespace(Mode::Audit)]), Changes::default());
+    engine.apply([Event::NamespaceGone("shop".into())]);
+    assert_eq!(isolations(&engine), one(Isolation::Enforced));
+    engine.apply([namespace(Mode::Audit)]);
+    engine.apply([namespace(Mode::Enforce)]);
+    assert_eq!(isolations(&engine), one(Isolation::Enforced));
 }

@@ -29,11 +29,11 @@ const LONGEST: u64 = 120;
 /// What happens to a pod when the agent does not answer in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum OnFailure {
+pub enum OnFailure {
     /// It does not start, and the runtime tries again.
     #[default]
     FailClosed,
-    /// It starts without rules: not to be had, since nobody would hold it in quarantine.
+    /// It starts in quarantine, until its rules are in force.
     FailOpen,
 }
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// How long to wait for it.
     pub patience: Duration,
+    /// What happens when it does not answer.
+    pub on_failure: OnFailure,
     /// Namespaces whose pods are not held back.
     pub exempt_namespaces: BTreeSet<String>,
     /// What the plugins before this one have done, byte for byte.
@@ -111,12 +113,6 @@ impl Config {
             let message = "incompatible CNI version";
             return Err(CniError::new(Code::IncompatibleVersion, message, details));
         }
-        if written.on_failure == OnFailure::FailOpen {
-            return Err(invalid(
-                "onFailure is failOpen, and there is no quarantine that would hold a pod without rules: it would run \
-                 open; leave it out or say failClosed",
-            ));
-        }
         let socket = written.socket.unwrap_or_else(|| SOCKET.into());
         if !socket.is_absolute() {
             return Err(invalid("socket is no absolute path"));
@@ -134,6 +130,7 @@ impl Config {
             cni_version,
             socket,
             patience: Duration::from_secs(seconds),
+            on_failure: written.on_failure,
             exempt_namespaces: written.exempt_namespaces,
             prev_result: written.prev_result,
             valid_attachments: written
@@ -166,6 +163,9 @@ mod tests {
         let config = Config::read(input.as_bytes()).unwrap();
         assert_eq!(config.socket, PathBuf::from(SOCKET));
         assert_eq!(config.patience, Duration::from_secs(10));
+        assert_eq!(config.on_failure, OnFailure::FailClosed);
+        let open = br#"{"cniVersion":"1.1.0","onFailure":"failOpen"}"#;
+        assert_eq!(Config::read(open).unwrap().on_failure, OnFailure::FailOpen);
         assert!(config.prev_result.is_none() && config.valid_attachments.is_none());
     }
 
@@ -178,7 +178,6 @@ mod tests {
         assert_eq!(code(r#"{"cniVersion":"0.2.0"}"#), 1);
         assert_eq!(code(r#"{"cniVersion":"1.0.0","socket":"s"}"#), 7);
         assert_eq!(code(r#"{"cniVersion":"1.0.0","timeoutSeconds":0}"#), 7);
-        assert_eq!(code(r#"{"cniVersion":"1.0.0","onFailure":"failOpen"}"#), 7);
         assert_eq!(code(r#"{"cniVersion":"1.0.0","onFailure":"shrug"}"#), 6);
     }
 

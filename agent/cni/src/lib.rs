@@ -13,3 +13,4 @@ mod neighbours;
 pub mod plugin;
 pub mod prev_result;
 pub mod protocol;
+pub mod quarantine;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::client::ask;
-use crate::config::{self, Config, NEWEST, VERSIONS};
+use crate::config::{self, Config, NEWEST, OnFailure, VERSIONS};
 use crate::environment::{Environment, Verb};
 use crate::error::{CniError, Code};
 use crate::neighbours::drop_waiting;
 use crate::prev_result;
-use crate::protocol::{Attachment, Order, Reply};
+use crate::protocol::{Attachment, Order, Reply, Sandbox};
+use crate::quarantine::{self, Held, QuarantineError};
 
 /// How long a configuration may be.
 const MAX_INPUT: u64 = 1024 * 1024;
@@ -88,13 +89,35 @@ fn add<'c>(environment: &Environment, config: &'c Config) -> Result<&'c RawValue
     );
     let later = |reason| CniError::new(Code::TryAgainLater, failed.clone(), reason);
     let addresses = attachment.addresses.clone();
-    match ask(&config.socket, Order::Attach(attachment), config.patience) {
-        Ok(Reply::Done) => {}
+    let held = Held {
+        pod: format!("{}/{}", pod.namespace, pod.name),
+        container: attachment.sandbox.container_id.clone(),
+    };
+    let reason = match ask(&config.socket, Order::Attach(attachment), config.patience) {
+        Ok(Reply::Done) => None,
         Ok(Reply::Refused(reason)) => {
             return Err(CniError::new(Code::InvalidConfig, failed, reason));
         }
-        Ok(Reply::TryAgain(reason) | Reply::Unknown(reason)) => return Err(later(reason)),
-        Err(error) => return Err(later(error.to_string())),
+        Ok(Reply::TryAgain(reason) | Reply::Unknown(reason)) => Some(reason),
+        Err(error) => Some(error.to_string()),
+    };
+    match (reason, config.on_failure) {
+        (None, OnFailure::FailClosed) => {}
+        (None, OnFailure::FailOpen) => {
+            // It may have been held when the runtime tried before, or the address for an earlier pod.
+            let released = quarantine::release(&addresses.iter().copied().collect());
+            released.map_err(|error| later(format!("its quarantine does not end: {error}")))?;
+        }
+        (Some(reason), OnFailure::FailClosed) => return Err(later(reason)),
+        (Some(reason), OnFailure::FailOpen) => {
+            quarantine::hold(&addresses, &held).map_err(|error| {
+                later(format!(
+                    "{reason}; and it cannot start in quarantine: {error}"
+                ))
+            })?;
+            let details = format!("{failed}; it starts in quarantine");
+            complain(&CniError::new(Code::TryAgainLater, details, reason));
+        }
     }
     // The runtime runs plugins in the node's network namespace.
     drop_waiting(&addresses).map_err(|error| {
@@ -106,7 +129,13 @@ fn add<'c>(environment: &Environment, config: &'c Config) -> Result<&'c RawValue
 }
 
 fn delete(environment: &Environment, config: &Config) -> Result<(), CniError> {
-    let order = Order::Detach(environment.sandbox()?);
+    let sandbox = environment.sandbox()?;
+    if config.on_failure == OnFailure::FailOpen
+        && let Err(error) = release_others(|container| *container != sandbox.container_id)
+    {
+        complain(&not_released(&error));
+    }
+    let order = Order::Detach(sandbox);
     expect_done(config, order, Code::TryAgainLater, "the agent was not told")
 }
 
@@ -129,9 +158,29 @@ fn check(environment: &Environment, config: &Config) -> Result<(), CniError> {
     }
 }
 
+/// Pods can start with the agent, and in quarantine without it.
 fn status(config: &Config) -> Result<(), CniError> {
     let message = "pods cannot start now";
-    expect_done(config, Order::Status, Code::NotAvailable, message)
+    let answer = expect_done(config, Order::Status, Code::NotAvailable, message);
+    match (answer, config.on_failure) {
+        (Err(error), OnFailure::FailOpen) => quarantine::held().map(|_| ()).map_err(|reason| {
+            let details = format!("{}; and no quarantine can be had: {reason}", error.details);
+            CniError::new(Code::NotAvailable, message, details)
+        }),
+        (answer, _) => answer,
+    }
+}
+
+/// Lets go of the addresses of containers that are not kept.
+fn release_others(is_kept: impl Fn(&String) -> bool) -> Result<(), QuarantineError> {
+    let held = quarantine::held()?;
+    let gone = held.iter().filter(|(_, held)| !is_kept(&held.container));
+    quarantine::release(&gone.map(|(address, _)| *address).collect())
+}
+
+fn not_released(error: &QuarantineError) -> CniError {
+    let message = "what is stale stays in quarantine";
+    CniError::new(Code::TryAgainLater, message, error.to_string())
 }
 
 fn collect(config: &Config) -> Result<(), CniError> {
@@ -142,6 +191,13 @@ fn collect(config: &Config) -> Result<(), CniError> {
             "GC without cni.dev/valid-attachments",
         ));
     };
+    if config.on_failure == OnFailure::FailOpen {
+        let is_valid = |container: &String| {
+            let is_of = |sandbox: &Sandbox| sandbox.container_id == *container;
+            valid.iter().any(is_of)
+        };
+        release_others(is_valid).map_err(|error| not_released(&error))?;
+    }
     let message = "stale attachments are not cleared";
     expect_done(config, Order::Collect(valid), Code::TryAgainLater, message)
 }

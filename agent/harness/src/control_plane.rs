@@ -73,6 +73,11 @@ impl ControlPlane {
         self.folder.path()
     }
 
+    /// The program of kubectl, for who calls it otherwise than [`kubectl`](Self::kubectl).
+    pub fn kubectl_program(&self) -> &Path {
+        &self.programs.kubectl
+    }
+
     /// Kills the API server.
     pub fn kill_apiserver(&mut self) -> Result<(), HarnessError> {
         self.apiserver.signal(crate::Signal::SIGKILL)?;

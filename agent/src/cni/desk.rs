@@ -12,11 +12,13 @@ use nopal_cni::protocol::{Attachment, Order, Reply, Sandbox};
 use policy_core::{Event, PodId};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::leases::Leases;
 use super::overlay::{Attached, Overlay, pod_id};
 use crate::kind::Kind;
+use crate::spoofing::Spoofing;
 use crate::status::Shared;
 use crate::watch::{Batch, Change, Identity, Trouble, fetch};
 
@@ -33,6 +35,7 @@ struct Inner {
     leases: Leases,
     client: Option<Client>,
     shared: Shared,
+    spoofing: Option<Spoofing>,
 }
 
 #[derive(Debug)]
@@ -51,11 +54,26 @@ impl Desk {
         client: Option<Client>,
         shared: Shared,
     ) -> Self {
+        Self::guarding(node, leases, queue, client, shared, None)
+    }
+
+    /// The same, with what keeps pods from forging addresses: a pod starts once that is in force, too.
+    pub fn guarding(
+        node: &str,
+        leases: Leases,
+        queue: Sender<Batch>,
+        client: Option<Client>,
+        shared: Shared,
+        spoofing: Option<Spoofing>,
+    ) -> Self {
         let mut attachments = leases.read().unwrap_or_else(|error| {
             tracing::warn!(%error, "addresses that the runtime told are lost; the API shows them");
             Vec::new()
         });
         attachments.retain(is_there);
+        if let Some(spoofing) = &spoofing {
+            spoofing.attached(&attachments);
+        }
         let overlay = Overlay::new(node, attachments);
         Self(Arc::new(Inner {
             state: Mutex::new(State { overlay, ticket: 0 }),
@@ -63,6 +81,7 @@ impl Desk {
             leases,
             client,
             shared,
+            spoofing,
         }))
     }
 
@@ -132,7 +151,22 @@ impl Desk {
                 }
             }
         };
+        if let Err(reason) = self.guard().await {
+            return Reply::TryAgain(reason);
+        }
         self.await_ticket(ticket).await
+    }
+
+    /// Puts in force that attached interfaces send with their own addresses alone.
+    async fn guard(&self) -> Result<(), String> {
+        let Some(spoofing) = self.0.spoofing.clone() else {
+            return Ok(());
+        };
+        let failed =
+            |error: String| format!("the sources of its packets cannot be checked: {error}");
+        let done = spawn_blocking(move || spoofing.enforce()).await;
+        let done = done.map_err(|error| failed(error.to_string()))?;
+        done.map(|_| ()).map_err(|error| failed(error.to_string()))
     }
 
     /// Asks the API server for the attachment's pod, and sends it to the sync.
@@ -189,6 +223,10 @@ impl Desk {
         if !events.is_empty() {
             self.send(&mut state, events).await;
         }
+        drop(state);
+        if let Err(error) = self.guard().await {
+            tracing::warn!(error, "interfaces that have gone are still guarded");
+        }
     }
 
     /// Sends events to the sync; gives the ticket by which their being in force is known, unless the agent is ending.
@@ -214,7 +252,11 @@ impl Desk {
         Reply::Done
     }
 
+    /// Notes the attachments, on disk and for what is in force by them.
     fn save(&self, state: &State) {
+        if let Some(spoofing) = &self.0.spoofing {
+            spoofing.attached(state.overlay.attachments());
+        }
         if let Err(error) = self.0.leases.write(state.overlay.attachments()) {
             tracing::warn!(%error, "an agent that starts anew will not know all addresses of pods");
         }

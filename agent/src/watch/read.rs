@@ -109,14 +109,11 @@ pub(super) fn mask(kind: Kind) -> &'static Mask {
 /// What could not be read, for an object that is not like the API's. A policy is always read: what is not understood
 /// in it closes it.
 pub(super) fn read(kind: Kind, object: Value) -> Result<Read, String> {
-    let without_problems = |event| Read {
-        event,
-        problems: Vec::new(),
-    };
     Ok(match kind {
         Kind::Namespaces => {
-            let (name, labels) = lower::namespace(&typed::<Namespace>(object)?);
-            without_problems(Event::Namespace(name.into(), labels))
+            let (namespace, problems) = lower::namespace(&typed::<Namespace>(object)?);
+            let event = Event::Namespace(namespace);
+            Read { event, problems }
         }
         Kind::Nodes => {
             let (node, problems) = lower::node(&typed::<Node>(object)?);
@@ -322,6 +319,20 @@ mod tests {
         assert_eq!(object["metadata"]["annotations"]["other"], Value::Null);
         let bare = json!({"metadata": {"uid": "u"}});
         assert_eq!(metadata(&bare).uid.as_deref(), Some("u"));
+    }
+
+    #[test]
+    fn a_namespace_is_read_with_the_mode_of_its_policies() {
+        let annotations = json!({"nopal.dev/mode": "audit", "other": "x"});
+        let object = json!({"metadata": {"name": "shop", "annotations": annotations}});
+        let object = project(mask(Kind::Namespaces), object).unwrap();
+        let Event::Namespace(namespace) = read(Kind::Namespaces, object).unwrap().event else {
+            panic!("a namespace is read as a namespace");
+        };
+        assert_eq!(namespace.mode, policy_core::Mode::Audit);
+        let object =
+            json!({"metadata": {"name": "shop", "annotations": {"nopal.dev/mode": "off"}}});
+        assert_eq!(read(Kind::Namespaces, object).unwrap().problems.len(), 1);
     }
 
     #[test]

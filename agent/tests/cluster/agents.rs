@@ -107,18 +107,25 @@ impl Cluster {
 
     /// Starts an agent on every node.
     pub(crate) fn launch_agents(&self) -> Vec<Process> {
-        let launch = |(node, _): (&str, &str)| {
-            let kubeconfig = self.control_plane.kubeconfig();
-            launch(self.node(node), node, kubeconfig, self.folder.path(), &[])
-        };
-        NODES.map(launch).into()
+        NODES
+            .map(|(node, _)| self.launch(node, PROGRAM.as_ref()))
+            .into()
     }
 
     /// Starts one on one node, by a program that becomes it.
     pub(crate) fn launch(&self, node: &str, program: &Path) -> Process {
         let kubeconfig = self.control_plane.kubeconfig();
         let folder = self.folder.path();
-        launch_by(program, self.node(node), node, kubeconfig, folder, &[])
+        let node_address = NODES.iter().find(|(name, _)| *name == node).unwrap().1;
+        let status = OsString::from(format!("--status={node_address}"));
+        launch_by(
+            program,
+            self.node(node),
+            node,
+            kubeconfig,
+            folder,
+            &[status],
+        )
     }
 
     /// Where the agent of a node keeps its state.

@@ -49,6 +49,11 @@ impl Cluster {
         this
     }
 
+    /// Works where the API server is, as its clients outside the cluster do.
+    pub(crate) fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.lab.world_namespace().run(work).unwrap()
+    }
+
     /// Creates or changes an object, with its status.
     pub(crate) fn apply(&mut self, object: Value) {
         objects::apply(&self.control_plane, &object);

@@ -9,6 +9,7 @@
 
 mod agents;
 mod api;
+mod audit;
 mod burst;
 mod churn;
 mod cluster;
@@ -19,6 +20,7 @@ mod hands;
 mod kills;
 mod objects;
 mod prober;
+mod rollout;
 mod seed;
 mod soak;
 

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nopal_cni::quarantine::{Held, hold};
 use nopal_harness::{Process, Signal};
 use serde_json::{Value, json};
 
@@ -115,6 +117,62 @@ fn the_agent_puts_the_plugin_back_when_the_cni_rewrites_its_file_and_cleanup_tak
     assert!(cleanup.wait().unwrap(), "{}", cleanup.log());
     assert_eq!(node.plugins(), json!([{"type": "flannel"}]));
     assert!(!node.at("bin/nopal-cni").exists() && !node.at("state").exists());
+}
+
+#[test]
+fn a_cleanup_takes_the_guard_and_the_quarantine_away_and_lets_everybody_go() {
+    let node = Node::new("nopalcnirest", "flannel");
+    let mut agent = node.agent(&[
+        ("", "--node=node-a"),
+        ("", "--http=off"),
+        ("", "--anti-spoofing"),
+        ("", "--cni-on-failure=open"),
+        ("--kubeconfig", "kubeconfig"),
+        ("--state-dir", "state"),
+        ("--cni-socket", "run/cni.sock"),
+        ("--cni-conf-dir", "net.d"),
+        ("--cni-bin-dir", "bin"),
+    ]);
+    node.has_plugin(&agent);
+    assert_eq!(node.plugins()[1]["onFailure"], "failOpen");
+    let held = Held {
+        pod: "shop/web".to_owned(),
+        container: "c1".to_owned(),
+    };
+    let namespace = node.lab.node_namespace(NODE).unwrap();
+    let put_in = || hold(&["10.0.0.5".parse().unwrap()], &held);
+    namespace.run(put_in).unwrap().unwrap();
+    agent.signal(Signal::SIGTERM).unwrap();
+    assert!(agent.wait().unwrap(), "{}", agent.log());
+    let tables = || {
+        let list = || {
+            Command::new("nft")
+                .args(["list", "tables"])
+                .output()
+                .unwrap()
+        };
+        String::from_utf8(namespace.run(list).unwrap().stdout).unwrap()
+    };
+    for table in [
+        "inet nopal_spoofing",
+        "bridge nopal_spoofing",
+        "inet nopal_quarantine",
+    ] {
+        assert!(tables().contains(table), "{table} in {}", tables());
+    }
+    let mut cleanup = node.agent(&[
+        ("", "cleanup"),
+        ("--state-dir", "state"),
+        ("--cni-conf-dir", "net.d"),
+        ("--cni-bin-dir", "bin"),
+    ]);
+    assert!(cleanup.wait().unwrap(), "{}", cleanup.log());
+    assert!(
+        cleanup.log().contains("in quarantine are let go"),
+        "{}",
+        cleanup.log()
+    );
+    assert_eq!(tables(), "");
 }
 
 #[test]

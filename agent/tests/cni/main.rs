@@ -8,6 +8,8 @@
 
 mod chained;
 mod installed;
+mod quarantine;
 mod runtime;
 mod site;
 mod specification;
+mod spoofing;

@@ -13,6 +13,7 @@ use nopal_agent::cni::leases::Leases;
 use nopal_agent::dataplane::Dataplane;
 use nopal_agent::enforcer::Enforcer;
 use nopal_agent::kind::Kind;
+use nopal_agent::spoofing::Spoofing;
 use nopal_agent::status::Shared;
 use nopal_agent::sync::{self, Alarm, Timing};
 use nopal_agent::watch::{Batch, Change, Identity, Trouble};
@@ -37,12 +38,21 @@ impl Site {
     /// An agent that has a complete view with these policies and nothing else. Without a node it has no rules to put
     /// in force, and no view.
     pub(crate) fn start(node: Option<&Namespace>, policies: Vec<Event>) -> Self {
+        Self::guarding(node, policies, None)
+    }
+
+    /// The same, with what keeps pods from forging addresses.
+    pub(crate) fn guarding(
+        node: Option<&Namespace>,
+        policies: Vec<Event>,
+        spoofing: Option<Spoofing>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let shared = Shared::new(NODE);
         let (sender, queue) = mpsc::channel(1_000);
         let leases = Leases::new(folder.path());
-        let desk = Desk::new(NODE, leases, sender, None, shared.clone());
+        let desk = Desk::guarding(NODE, leases, sender, None, shared.clone(), spoofing);
         let socket = folder.path().join("run/cni.sock");
         let mut tasks = JoinSet::new();
         let entered = runtime.enter();

@@ -78,12 +78,6 @@ fn errors_have_the_codes_of_the_specification() {
         1
     );
     assert_eq!(code(&|call| call.config = " ".repeat(2 * 1024 * 1024)), 5);
-    let open = |call: &mut Call| {
-        let mut config = nobody();
-        config["onFailure"] = "failOpen".into();
-        call.config = with_result(&config);
-    };
-    assert_eq!(code(&open), 7);
     let crowd = |call: &mut Call| {
         let ips: Vec<Value> = (0..10_000)
             .map(|n| json!({"address": format!("10.1.{}.{}/16", n / 256, n % 256)}))

@@ -8,6 +8,9 @@ use super::{Format, InputArguments};
 use crate::lint::{Certainty, Profile};
 use crate::report::findings;
 
+/// The arguments that name a live cluster, which has no files to change and no revisions.
+const CLUSTER: [&str; 2] = ["context", "kubeconfig"];
+
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
 #[expect(
@@ -44,19 +47,19 @@ pub struct Lint {
     pub show_info: bool,
     /// Make the safe fixes: those after which the policy means the same, or what is plainly written. Comments and layout
     /// stay.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = CLUSTER)]
     pub fix: bool,
     /// With --fix or --diff: make those too that are guesses at what was meant.
     #[arg(long)]
     pub unsafe_fixes: bool,
     /// Change nothing, print what --fix would change, and exit with 1 if it is anything.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = CLUSTER)]
     pub diff: bool,
     /// Leave out what a report holds that was written with --format json.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// Leave out what the same paths had in a revision of the git repository.
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", conflicts_with_all = CLUSTER)]
     pub new_from: Option<String>,
     /// Exit with 0 even when there are findings.
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cluster;
 mod lint;
 mod model;
 mod node;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Color;
 
+pub use cluster::{ClusterArguments, Rollout};
 pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
 pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
 pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
@@ -55,7 +57,7 @@ pub enum Command {
     Test(Test),
     /// Show which connections are gained and lost between two inputs.
     ///
-    /// OLD and NEW are files, folders, - for standard input, or git:REV:PATH. Both are compared over the same pods: those that
+    /// OLD and NEW are files, folders, - for standard input, git:REV:PATH, or cluster:CONTEXT. Both are compared over the same pods: those that
     /// appear or vanish are listed and do not count. Names in brackets are pods that no input has, but that policies hold for.
     Diff(Diff),
     /// Write what policies mean as a stable text, to commit and to compare with.
@@ -93,6 +95,14 @@ pub enum Command {
     /// template gives it. The policies are compiled before they are printed: all flows must pass, and what passes besides is
     /// told.
     Suggest(Suggest),
+    /// Tell whether policies are in force on every node of a live cluster.
+    ///
+    /// What the API server has now is compared with what the agent of each node says of itself, which is asked through the API
+    /// server by kubectl. Nodes that lag are named with the reason. Exit code 0 when it is in force on all nodes, 1 when not
+    /// (yet), 2 when that cannot be asked.
+    ///
+    /// Needs kubectl, and the rights to list networkpolicies, pods and nodes and to get pods/proxy.
+    Rollout(Rollout),
     /// Print the nftables rules of a node.
     ///
     /// Only addresses that the objects state count: a pod without `status.podIPs` is in no rule. Standard output is the
@@ -148,8 +158,11 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct InputArguments {
     /// Files, folders (all .yaml, .yml and .json files in them), or - for standard input.
-    #[arg(required = true, value_name = "PATHS")]
+    #[arg(required_unless_present_any = ["context", "kubeconfig"], value_name = "PATHS")]
     pub paths: Vec<PathBuf>,
+    /// A live cluster, read before the files: an object of a file counts in place of the cluster's of the same name.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,

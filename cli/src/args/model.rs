@@ -69,7 +69,7 @@ pub struct Test {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// What was: a file, a folder, or git:REV:PATH.
+    /// What was: a file, a folder, git:REV:PATH, or cluster:CONTEXT for a live cluster (cluster: for the current context).
     #[arg(value_name = "OLD", value_parser = Version::parse)]
     pub old: Version,
     /// What is: the same.
@@ -78,6 +78,9 @@ pub struct Diff {
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
+    /// The kubeconfig that knows the cluster.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// Which changes make the exit code 1.
     #[arg(long, value_enum, default_value_t, value_name = "CHANGES")]
     pub fail_on: FailOn,
@@ -91,6 +94,8 @@ pub struct Diff {
 pub enum Version {
     /// What lies there now.
     Path(PathBuf),
+    /// What the live cluster of a context of the kubeconfig holds now; of the current one without a name.
+    Cluster(Option<String>),
     /// What a revision of the git repository has there.
     Revision {
         /// The revision.
@@ -102,6 +107,11 @@ pub enum Version {
 
 impl Version {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(context) = text.strip_prefix("cluster:") {
+            return Ok(Self::Cluster(
+                (!context.is_empty()).then(|| context.to_owned()),
+            ));
+        }
         let Some(rest) = text.strip_prefix("git:") else {
             return Ok(Self::Path(text.into()));
         };
@@ -119,6 +129,9 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Cluster(context) => {
+                write!(f, "cluster:{}", context.as_deref().unwrap_or_default())
+            }
             Self::Revision { revision, path } => write!(f, "git:{revision}:{}", path.display()),
         }
     }

@@ -76,7 +76,7 @@ pub struct Query {
 /// Arguments of `equiv`.
 #[derive(Debug, Args)]
 pub struct Equiv {
-    /// One input: a file, a folder, or git:REV:PATH.
+    /// One input: a file, a folder, git:REV:PATH, or cluster:CONTEXT for a live cluster (cluster: for the current context).
     #[arg(value_name = "A", value_parser = Version::parse)]
     pub one: Version,
     /// The other: the same.
@@ -85,6 +85,9 @@ pub struct Equiv {
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
+    /// The kubeconfig that knows the cluster.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// For which pods the inputs must mean the same.
     #[arg(long, value_enum, default_value_t, value_name = "PODS")]
     pub scope: Scope,

@@ -9,7 +9,7 @@ use nopal_lab::LabError;
 use policy_core::RuleGraph;
 
 use super::{Outcome, kernel, load};
-use crate::args::{Arguments, Demo, Format, InputArguments};
+use crate::args::{Arguments, ClusterArguments, Demo, Format, InputArguments};
 use crate::demo::{self, Cast, Limits, Plan, Stage, StageError};
 use crate::inventory::MadeUp;
 use crate::manifest::{self, Manifests, Source};
@@ -99,6 +99,7 @@ fn read(arguments: &Arguments, options: &Demo) -> Manifests {
     }
     let input = InputArguments {
         paths: options.paths.clone(),
+        cluster: ClusterArguments::default(),
         namespace: options.namespace.clone(),
     };
     load::read(arguments, &input)

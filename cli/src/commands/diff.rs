@@ -9,7 +9,12 @@ use crate::report;
 pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
     let mut read = Vec::new();
     for version in [&options.old, &options.new] {
-        match load::version(version, &options.namespace) {
+        match load::version(
+            arguments,
+            version,
+            &options.namespace,
+            options.kubeconfig.as_deref(),
+        ) {
             Ok(manifests) => read.push(manifests),
             Err(message) => {
                 report::print_error(&format!("error: {version}: {message}"));

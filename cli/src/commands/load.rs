@@ -1,15 +1,41 @@
 //! What every command does first: read the input, and say what could not be read.
 
+use std::path::Path;
+
 use super::Outcome;
-use crate::args::{Arguments, InputArguments, Version};
+use crate::args::{Arguments, Command, InputArguments, Version};
 use crate::inventory::{Inventory, MadeUp};
-use crate::manifest::{self, Manifests};
+use crate::kubectl::Kubectl;
+use crate::manifest::{self, InputError, Manifests};
 use crate::{git, report};
 
 pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
-    let manifests = manifest::read(&input.paths, &input.namespace);
+    let mut manifests = if input.cluster.is_named() {
+        cluster(arguments, &input.cluster.kubectl())
+    } else {
+        Manifests::default()
+    };
+    manifests.append(manifest::read(&input.paths, &input.namespace));
     report::input(&manifests, arguments.verbose);
     manifests
+}
+
+/// What a live cluster holds. Who makes rules for a node's kernel needs its Nodes; everybody else can say something
+/// without them.
+pub(super) fn cluster(arguments: &Arguments, kubectl: &Kubectl) -> Manifests {
+    let mut live = manifest::read_cluster(kubectl);
+    let makes_rules = matches!(arguments.command, Command::Render(_) | Command::Apply(_));
+    for missing in live.missing {
+        if !(live.lacks_nodes && makes_rules) {
+            report::print_error(&format!("warning: {missing}"));
+        }
+    }
+    if live.lacks_nodes && makes_rules {
+        let message = "Nodes cannot be read, and rules need their addresses";
+        let error = InputError::of_file(&kubectl.name(), message);
+        live.manifests.errors.push(error);
+    }
+    live.manifests
 }
 
 /// The cluster, and how bad what could not be read is.
@@ -23,9 +49,22 @@ pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_
     (inventory, outcome)
 }
 
-/// What a version holds. The files of a revision have its name before theirs in messages.
-pub(super) fn version(version: &Version, namespace: &str) -> Result<Manifests, String> {
+/// What a version holds. The files of a revision have its name before theirs in messages; `kubeconfig` knows the clusters.
+pub(super) fn version(
+    arguments: &Arguments,
+    version: &Version,
+    namespace: &str,
+    kubeconfig: Option<&Path>,
+) -> Result<Manifests, String> {
     match version {
+        Version::Cluster(context) => {
+            let kubectl = Kubectl {
+                context: context.clone(),
+                kubeconfig: kubeconfig.map(Path::to_path_buf),
+                ..Kubectl::default()
+            };
+            Ok(cluster(arguments, &kubectl))
+        }
         Version::Path(path) => Ok(manifest::read(std::slice::from_ref(path), namespace)),
         Version::Revision { revision, path } => {
             let tree = git::checkout(revision)?;

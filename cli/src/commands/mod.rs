@@ -17,6 +17,7 @@ mod matrix;
 mod node;
 mod query;
 mod render;
+mod rollout;
 mod rule;
 mod snapshot;
 mod status;
@@ -69,6 +70,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Equiv(options) => equiv::run(arguments, options),
         Command::Coverage(options) => coverage::run(arguments, options),
         Command::Suggest(options) => suggest::run(arguments, options),
+        Command::Rollout(options) => rollout::run(options),
         Command::Render(options) => render::run(arguments, options),
         Command::Apply(options) => apply::run(arguments, options),
         Command::Status(options) => status::run(arguments, options),

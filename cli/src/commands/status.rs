@@ -15,7 +15,7 @@ use nft_backend::ruleset::Ruleset;
 use policy_core::RuleId;
 
 use super::{Outcome, kernel, load, node};
-use crate::args::{Arguments, Format, InputArguments, Status};
+use crate::args::{Arguments, ClusterArguments, Format, InputArguments, Status};
 use crate::report;
 use crate::report::status::State;
 
@@ -84,6 +84,7 @@ fn desired(
     };
     let input = InputArguments {
         paths: options.paths.clone(),
+        cluster: ClusterArguments::default(),
         namespace: options.namespace.clone(),
     };
     let manifests = load::read(arguments, &input);

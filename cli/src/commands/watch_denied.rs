@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use nft_backend::nflog::{Heard, Listener};
 
 use super::{Outcome, load};
-use crate::args::{Arguments, Format, InputArguments, WatchDenied};
+use crate::args::{Arguments, ClusterArguments, Format, InputArguments, WatchDenied};
 use crate::demo::stop_on_signals;
 use crate::denials::Names;
 use crate::inventory::MadeUp;
@@ -62,6 +62,7 @@ fn names(arguments: &Arguments, options: &WatchDenied) -> (Names, Outcome) {
     }
     let input = InputArguments {
         paths: options.paths.clone(),
+        cluster: ClusterArguments::default(),
         namespace: options.namespace.clone(),
     };
     let manifests = load::read(arguments, &input);

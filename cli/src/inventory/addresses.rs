@@ -232,6 +232,7 @@ mod tests {
                 name: "p".into(),
             },
             subjects: Selector::everything(),
+            stated_mode: None,
             mode: policy_core::Mode::Enforce,
             isolates_ingress: true,
             isolates_egress: false,

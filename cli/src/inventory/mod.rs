@@ -15,7 +15,8 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use policy_core::lower;
 use policy_core::{
-    Cluster, Direction, FieldPath, Node, Pod, PodId, Policy, PolicyId, Segment, Selector,
+    Cluster, Direction, FieldPath, Mode, Namespace, Node, Pod, PodId, Policy, PolicyId, Segment,
+    Selector,
 };
 
 pub use end::{End, EndError, Family, address_pairs};
@@ -161,6 +162,8 @@ fn key(object: &Object) -> Key<'_> {
 #[derive(Default)]
 struct Builder<'a> {
     namespaces: BTreeMap<String, policy_core::Labels>,
+    /// The modes that namespaces state.
+    modes: BTreeMap<String, Mode>,
     nodes: BTreeMap<String, Node>,
     pods: BTreeMap<PodId, Pod>,
     policies: BTreeMap<PolicyId, (Policy, &'a SourceMap)>,
@@ -187,7 +190,11 @@ impl<'a> Builder<'a> {
     fn finish(self) -> Inventory<'a> {
         let mut cluster = Cluster::default();
         for (name, labels) in &self.namespaces {
-            cluster.insert_namespace(name, labels);
+            cluster.insert_namespace(Namespace {
+                name: name.as_str().into(),
+                labels: labels.clone(),
+                mode: self.modes.get(name).copied().unwrap_or_default(),
+            });
         }
         for node in self.nodes.into_values() {
             cluster.insert_node(node);
@@ -206,8 +213,10 @@ impl<'a> Builder<'a> {
     fn add(&mut self, object: &'a Object, known: &BTreeSet<Key<'_>>) {
         match &object.content {
             Content::Namespace(namespace) => {
-                let (name, labels) = lower::namespace(namespace);
-                self.namespaces.insert(name, labels);
+                let (namespace, _) = lower::namespace(namespace);
+                let name = namespace.name.to_string();
+                self.modes.insert(name.clone(), namespace.mode);
+                self.namespaces.insert(name, namespace.labels);
             }
             Content::Node(node) => {
                 let (node, _) = lower::node(node);

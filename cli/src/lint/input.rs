@@ -61,10 +61,15 @@ impl<'a> Input<'a> {
     /// The same with policies that are lowered already.
     pub(super) fn of_policies(
         manifests: &'a Manifests,
-        policies: Vec<LintPolicy<'a>>,
+        mut policies: Vec<LintPolicy<'a>>,
         world: &'a World,
         selection: &Selection,
     ) -> Self {
+        for policy in &mut policies {
+            let meaning = &mut policy.meaning;
+            let namespace = world.mode_of(&meaning.id.namespace);
+            meaning.mode = meaning.stated_mode.unwrap_or(namespace);
+        }
         let (reach, neighbours) = rayon::join(
             || Reach::new(world, &policies),
             || {

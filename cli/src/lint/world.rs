@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::Namespaces;
-use policy_core::{Labels, Pod, PodId, Selector};
+use policy_core::{Labels, Mode, Pod, PodId, Selector};
 
 use crate::inventory::Inventory;
 use crate::manifest::{Content, Manifests, Object};
@@ -14,6 +14,7 @@ use crate::manifest::{Content, Manifests, Object};
 #[derive(Debug, Default)]
 pub struct World {
     namespaces: BTreeMap<Arc<str>, Labels>,
+    modes: BTreeMap<Arc<str>, Mode>,
     /// Finished pods are among them: they have the labels that the next run of their job will have.
     pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
@@ -30,7 +31,16 @@ impl World {
     pub fn new(manifests: &Manifests) -> Self {
         let cluster = Inventory::without_policies(manifests).cluster;
         let mut world = Self {
-            namespaces: cluster.namespaces().clone(),
+            namespaces: cluster
+                .namespaces()
+                .values()
+                .map(|namespace| (namespace.name.clone(), namespace.labels.clone()))
+                .collect(),
+            modes: cluster
+                .namespaces()
+                .values()
+                .map(|namespace| (namespace.name.clone(), namespace.mode))
+                .collect(),
             without_cluster_dns: manifests
                 .objects
                 .iter()
@@ -100,6 +110,11 @@ impl World {
         let pods = self.host_pods.get(namespace);
         let mut pods = pods.into_iter().flatten();
         pods.any(|pod| selector.matches(&pod.labels))
+    }
+
+    /// The mode of a namespace's policies that state none.
+    pub fn mode_of(&self, namespace: &str) -> Mode {
+        self.modes.get(namespace).copied().unwrap_or_default()
     }
 
     /// The names and labels of the namespaces.

@@ -9,6 +9,7 @@ mod documents;
 mod error;
 mod files;
 mod kind;
+mod live;
 mod object;
 mod parse;
 mod rendered;
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 pub use backend::{Backend, Monitor};
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
+pub use live::{Live, read_cluster};
 pub use object::{
     ConnectivityTest, Content, Object, PolicyObject, RepeatedKey, Workload, WrittenEnd,
 };
@@ -69,7 +71,8 @@ pub struct PassedOver {
 }
 
 impl Manifests {
-    fn append(&mut self, mut other: Self) {
+    /// Takes over what another input holds, after what is there.
+    pub fn append(&mut self, mut other: Self) {
         self.objects.append(&mut other.objects);
         self.errors.append(&mut other.errors);
         self.passed_over.append(&mut other.passed_over);

@@ -111,8 +111,8 @@ fn side(
         Selection::Unknown => is_unknown(&id.namespace),
         Selection::Pod(wanted) => id == wanted,
         Selection::Labels { namespaces, pods } => {
-            let labels = cluster.namespaces().get(&id.namespace);
-            labels.is_some_and(|labels| namespaces.matches(labels))
+            let namespace = cluster.namespaces().get(&id.namespace);
+            namespace.is_some_and(|namespace| namespaces.matches(&namespace.labels))
                 && pods.matches(&cluster.pods()[id].labels)
         }
         Selection::Addresses(addresses) => {

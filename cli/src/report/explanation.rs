@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use policy_core::FlowPort;
 use policy_core::explain::Candidate;
+use policy_core::{Because, FlowPort};
 use serde_json::{Value, json};
 
 use super::closing;
@@ -56,6 +56,9 @@ pub fn json(explanation: &Explanation, inventory: &Inventory<'_>) -> Value {
             "places": decision.because.iter()
                 .map(|because| place(inventory, because).as_ref().map(at))
                 .collect::<Vec<_>>(),
+            "auditingNamespaces": decision.because.iter()
+                .map(|because| auditing_namespace(inventory, because))
+                .collect::<Vec<_>>(),
             "candidates": decision.candidates.iter()
                 .map(|candidate| candidate_json(candidate, inventory))
                 .collect::<Vec<_>>(),
@@ -99,7 +102,10 @@ pub fn sentences(answer: &Answer) -> Vec<String> {
 fn reasons(text: &mut String, answer: &Answer, inventory: &Inventory<'_>) {
     for because in &answer.decision.because {
         let place = place(inventory, because).map(|place| format!("  ({})", at(&place)));
-        let _ = writeln!(text, "  because {because}{}", place.unwrap_or_default());
+        let mode = auditing_namespace(inventory, because);
+        let mode = mode.map(|namespace| format!(", as namespace {namespace} is in audit mode"));
+        let (mode, place) = (mode.unwrap_or_default(), place.unwrap_or_default());
+        let _ = writeln!(text, "  because {because}{mode}{place}");
     }
     if !answer.decision.candidates.is_empty() {
         let _ = writeln!(text, "  rules that do not admit it:");
@@ -123,6 +129,18 @@ fn reasons(text: &mut String, answer: &Answer, inventory: &Inventory<'_>) {
         }
     }
     closing::text(text, &answer.closings, inventory);
+}
+
+/// The namespace that a policy has its audit mode from, where it does not state it itself.
+fn auditing_namespace<'c>(inventory: &'c Inventory<'_>, because: &Because) -> Option<&'c str> {
+    let Because::Audited { policy, .. } = because else {
+        return None;
+    };
+    let policy = inventory.cluster.policies().get(policy)?;
+    policy
+        .stated_mode
+        .is_none()
+        .then_some(&*policy.id.namespace)
 }
 
 fn candidate_place(candidate: &Candidate, inventory: &Inventory<'_>) -> Option<Place> {

@@ -19,6 +19,7 @@ pub mod matrix;
 pub mod matrix_grouped;
 pub mod page;
 pub mod query;
+pub mod rollout;
 pub mod rules;
 pub mod ruleset;
 mod sarif;

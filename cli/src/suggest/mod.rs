@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use policy_core::{
-    Because, Cluster, Direction, Flow, FlowPort, Isolation, Pod, PodId, PortSet, Protocol,
-    RuleGraph, lower,
+    Because, Cluster, Direction, Flow, FlowPort, Isolation, Mode, Namespace, Pod, PodId, PortSet,
+    Protocol, RuleGraph, lower,
 };
 
 use crate::inventory::{End, Inventory, address_pairs};
@@ -323,8 +323,11 @@ fn with(cluster: &Cluster, drafts: &[Draft]) -> Cluster {
 /// What the policies alone admit between pods of the input, without what the flows name between their workloads.
 fn besides(cluster: &Cluster, drafts: &[Draft], flows: &[Found]) -> Vec<Besides> {
     let mut bare = Cluster::default();
-    for (name, labels) in cluster.namespaces() {
-        bare.insert_namespace(name, labels);
+    for namespace in cluster.namespaces().values() {
+        bare.insert_namespace(Namespace {
+            mode: Mode::default(),
+            ..namespace.clone()
+        });
     }
     let live = cluster.pods().values().filter(|pod| pod.is_selectable());
     let pods: Vec<Arc<Pod>> = live.cloned().collect();

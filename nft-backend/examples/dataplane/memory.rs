@@ -115,9 +115,8 @@ fn of_engine() -> Result<[u64; 3], Failure> {
 /// The cluster goes when its events are made.
 fn events() -> Vec<Event> {
     let cluster = profile::mix(PODS, POLICIES);
-    let namespaces = cluster.namespaces().iter();
-    let namespaces =
-        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let namespaces = cluster.namespaces().values().cloned();
+    let namespaces = namespaces.map(Event::Namespace);
     let pods = cluster
         .pods()
         .values()

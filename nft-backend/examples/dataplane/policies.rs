@@ -83,6 +83,7 @@ impl Load {
 
 fn policy(name: &str, subject: &str) -> Policy {
     Policy {
+        stated_mode: None,
         mode: Mode::default(),
         id: PolicyId {
             namespace: "bench".into(),

@@ -49,7 +49,7 @@ fn is_peer(cluster: &Cluster, policy: &Policy, peer: &Peer, pod: &Pod) -> bool {
             let in_namespace = match namespaces {
                 Namespaces::Own => pod.id.namespace == policy.id.namespace,
                 Namespaces::Matching(selector) => {
-                    selector.matches(&cluster.namespaces()[&pod.id.namespace])
+                    selector.matches(&cluster.namespaces()[&pod.id.namespace].labels)
                 }
             };
             in_namespace && pods.matches(&pod.labels)

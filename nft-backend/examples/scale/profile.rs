@@ -7,7 +7,7 @@ use std::sync::Arc;
 use policy_core::policy::{IpBlock, Namespaces, Peer, Peers, PolicyId, PortSpec, Ports, Rule};
 use policy_core::selector::Constraint;
 use policy_core::{
-    Cidr, Cluster, ContainerPort, Labels, Mode, Pod, PodId, Policy, Protocol, Selector,
+    Cidr, Cluster, ContainerPort, Labels, Mode, Namespace, Pod, PodId, Policy, Protocol, Selector,
 };
 
 /// The node whose share is rendered; it runs every 30th pod, up to 110.
@@ -28,7 +28,11 @@ pub(crate) fn mix(pods: usize, policies: usize) -> Cluster {
         ]
         .into_iter()
         .collect();
-        cluster.insert_namespace(&namespace(number), &labels);
+        cluster.insert_namespace(Namespace {
+            name: namespace(number).into(),
+            labels,
+            mode: Mode::Enforce,
+        });
     }
     insert_pods(&mut cluster, pods, namespaces);
     for number in 0..policies {
@@ -169,6 +173,7 @@ fn policy(namespace: &str, number: usize, subjects: Selector) -> Policy {
             name: format!("policy-{number}").into(),
         },
         subjects,
+        stated_mode: None,
         mode: Mode::Enforce,
         isolates_ingress: true,
         isolates_egress: false,

@@ -19,9 +19,8 @@ pub(crate) fn way(from: &Cluster, to: &Cluster, detour: &Cluster, rng: &mut Rng)
 
 /// An event for every object of a cluster.
 pub(crate) fn arrivals(cluster: &Cluster) -> Vec<Event> {
-    let namespaces = cluster.namespaces().iter();
-    let namespaces =
-        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let namespaces = cluster.namespaces().values().cloned();
+    let namespaces = namespaces.map(Event::Namespace);
     let nodes = cluster.nodes().values().cloned().map(Event::Node);
     let pods = cluster.pods().values();
     let pods = pods.map(|pod| Event::Pod(Pod::clone(pod)));

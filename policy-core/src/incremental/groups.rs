@@ -56,6 +56,16 @@ impl Groups {
         groups.flat_map(|(_, group)| group.policies.values())
     }
 
+    /// The policies of one namespace.
+    pub(super) fn policies_of(&self, namespace: NamespaceNumber) -> Vec<Arc<Policy>> {
+        let index = self.by_namespace.get(&namespace);
+        let numbers = index.map(SelectorIndex::numbers).unwrap_or_default();
+        let policies = numbers
+            .into_iter()
+            .flat_map(|number| self.by_number[number].policies.values());
+        policies.cloned().collect()
+    }
+
     /// Takes a policy out; gives its group, which stays even when it is empty now, until
     /// [`drop_empty`](Self::drop_empty).
     pub(super) fn remove(&mut self, id: &PolicyId) -> Option<GroupNumber> {

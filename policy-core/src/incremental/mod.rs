@@ -24,9 +24,8 @@ pub use changes::{
     SubjectChange, SubjectId, SubjectState,
 };
 
-use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Node, Pod, PodId};
+use crate::cluster::{Cluster, NAMESPACE_NAME_LABEL, Namespace, Node, Pod, PodId};
 use crate::inventory::ClassId;
-use crate::labels::Labels;
 use crate::policy::{Policy, PolicyId};
 use groups::Groups;
 use namespaces::NamespaceNumber;
@@ -40,9 +39,10 @@ use subjects::{Moves, Subjects, Tables};
 /// Something that happened to an object of the cluster. Adding and changing are the same: the object is like this now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A namespace has these labels.
-    Namespace(Arc<str>, Labels),
-    /// A namespace is deleted. While it has pods or policies it counts as one without labels of its own.
+    /// A namespace is like this.
+    Namespace(Namespace),
+    /// A namespace is deleted. While it has pods or policies it counts as one without labels of its own, in which
+    /// policies are enforced.
     NamespaceGone(Arc<str>),
     /// A node is like this.
     Node(Node),
@@ -135,8 +135,9 @@ impl Engine {
         let mut batch = Batch::default();
         for event in events {
             match event {
-                Event::Namespace(name, labels) => {
-                    self.set_namespace(&name, Some(&labels), &mut batch);
+                Event::Namespace(namespace) => {
+                    let name = namespace.name.clone();
+                    self.set_namespace(&name, Some(namespace), &mut batch);
                 }
                 Event::NamespaceGone(name) => self.set_namespace(&name, None, &mut batch),
                 Event::Node(node) => {
@@ -188,7 +189,11 @@ impl Engine {
     pub fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::default();
         for namespace in self.population.namespaces.iter() {
-            cluster.insert_namespace(&namespace.name, &namespace.labels);
+            cluster.insert_namespace(Namespace {
+                name: namespace.name.clone(),
+                labels: namespace.labels.clone(),
+                mode: namespace.mode,
+            });
         }
         for node in self.nodes.values() {
             cluster.insert_node(node.clone());
@@ -202,20 +207,26 @@ impl Engine {
         cluster
     }
 
-    fn set_namespace(&mut self, name: &Arc<str>, labels: Option<&Labels>, batch: &mut Batch) {
+    fn set_namespace(&mut self, name: &Arc<str>, namespace: Option<Namespace>, batch: &mut Batch) {
         let namespaces = &mut self.population.namespaces;
-        let number = match labels {
+        let number = match namespace {
             Some(_) => Some(namespaces.define(name)),
             None => namespaces.undefine(name),
         };
         let Some(number) = number else { return };
         batch.namespaces.insert(number);
-        let labels = labels.cloned().unwrap_or_default();
+        let Namespace { labels, mode, .. } = namespace.unwrap_or_default();
         let labels = labels.with(NAMESPACE_NAME_LABEL, name);
         if labels != namespaces.get(number).labels {
             let before = namespaces.relabel(number, &labels);
             let changed = self.sets.relabel(number, &before, &self.population);
             batch.sets.extend(changed);
+        }
+        let entry = self.population.namespaces.get_mut(number);
+        if std::mem::replace(&mut entry.mode, mode) != mode {
+            for policy in self.groups.policies_of(number) {
+                self.set_policy(&policy.id, Some(Policy::clone(&policy)), batch);
+            }
         }
     }
 
@@ -243,7 +254,10 @@ impl Engine {
         }
     }
 
+    /// Puts a policy in, replaces it, or takes it out. Its namespace's mode is its own if it states none.
     fn set_policy(&mut self, id: &PolicyId, policy: Option<Policy>, batch: &mut Batch) {
+        let mode = self.population.namespaces.mode(&id.namespace);
+        let policy = policy.map(|policy| policy.within(mode));
         if self.groups.policy(id).map(AsRef::as_ref) == policy.as_ref() {
             return;
         }

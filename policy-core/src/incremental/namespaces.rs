@@ -5,6 +5,7 @@ use super::slab::Slab;
 use crate::cluster::NAMESPACE_NAME_LABEL;
 use crate::inventory::ClassId;
 use crate::labels::Labels;
+use crate::policy::Mode;
 use crate::selector::Selector;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -25,6 +26,8 @@ pub(super) struct Namespaces {
 pub(super) struct Namespace {
     pub(super) name: Arc<str>,
     pub(super) labels: Labels,
+    /// The mode of its policies that state none.
+    pub(super) mode: Mode,
     /// Whether there is a Namespace object.
     is_defined: bool,
     /// How many pods and policies are in it.
@@ -45,6 +48,12 @@ impl Namespaces {
 
     pub(super) fn number(&self, name: &str) -> Option<NamespaceNumber> {
         self.numbers.get(name).copied()
+    }
+
+    /// The mode of the policies of a namespace that state none.
+    pub(super) fn mode(&self, name: &str) -> Mode {
+        let number = self.number(name);
+        number.map_or(Mode::default(), |number| self.get(number).mode)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Namespace> {
@@ -86,6 +95,7 @@ impl Namespaces {
         let number = self.by_number.insert(Namespace {
             name: name.clone(),
             labels: labels.clone(),
+            mode: Mode::default(),
             is_defined: false,
             mentions: 0,
             classes: BTreeSet::new(),

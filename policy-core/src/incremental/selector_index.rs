@@ -42,6 +42,17 @@ impl SelectorIndex {
         }
     }
 
+    /// The numbers of all selectors.
+    pub(super) fn numbers(&self) -> BTreeSet<u32> {
+        let filed = self.by_key.values();
+        let filed = filed.flat_map(|filed| filed.by_value.values().chain([&filed.any_value]));
+        filed
+            .chain([&self.undemanding])
+            .flatten()
+            .copied()
+            .collect()
+    }
+
     pub(super) fn remove(&mut self, selector: &Selector, number: u32) {
         let Some((key, constraint)) = demand(selector) else {
             self.undemanding.remove(&number);

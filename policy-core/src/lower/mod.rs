@@ -1,6 +1,7 @@
 //! Turns objects of the Kubernetes API into our types. Never fails: bad input gives a value that is closed wherever
 //! the text was not understood, and a list of problems.
 
+mod mode;
 mod pod;
 mod policy;
 mod rule;
@@ -9,9 +10,9 @@ mod selector;
 pub use pod::{node, pod, template};
 pub use policy::policy;
 
-use crate::labels::Labels;
+use crate::cluster::Namespace;
 use crate::problem::{FieldPath, ObjectRef, Problem, ProblemKind};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1 as api;
 use std::net::IpAddr;
 
 /// A field that a reader could not take into the typed object: the API does not have it, or not with that type.
@@ -23,10 +24,19 @@ pub struct Unread {
     pub kind: ProblemKind,
 }
 
-/// Lowers a namespace: its name and labels.
-pub fn namespace(object: &Namespace) -> (String, Labels) {
-    let labels = object.metadata.labels.iter().flatten().collect();
-    (object.metadata.name.clone().unwrap_or_default(), labels)
+/// Lowers a namespace: its name, its labels, and the mode of its policies, which is `enforce` where it was not understood.
+pub fn namespace(object: &api::Namespace) -> (Namespace, Vec<Problem>) {
+    let metadata = &object.metadata;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let mut problems = Problems::of("Namespace", None, name);
+    let outcome = "its policies that state no mode are enforced";
+    let mode = mode::mode(metadata, outcome, &mut problems);
+    let namespace = Namespace {
+        name: name.into(),
+        labels: metadata.labels.iter().flatten().collect(),
+        mode: mode.unwrap_or_default(),
+    };
+    (namespace, problems.found)
 }
 
 /// The problems of one object, as they are found.

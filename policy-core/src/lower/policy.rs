@@ -1,10 +1,11 @@
 //! Lowers a NetworkPolicy, with the API server's defaulting and validation.
 
+use super::mode::mode;
 use super::rule::rule;
 use super::selector::{Understood, selector};
 use super::{Problems, Unread};
 use crate::labels::{is_dns_label, is_dns_subdomain};
-use crate::policy::{MODE_ANNOTATION, Mode, Policy, PolicyId, Rule};
+use crate::policy::{Policy, PolicyId, Rule};
 use crate::problem::{FieldPath, Problem, ProblemKind, Segment};
 use crate::selector::Selector;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
@@ -17,7 +18,7 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 ///   fewer than were meant) and allow nothing;
 /// - an unknown policy type makes it isolate both directions, with rules only where the type is understood;
 /// - any other field of the object or its `spec` makes it isolate both directions and allow nothing;
-/// - a `nopal.dev/mode` other than `audit` leaves the policy enforced.
+/// - a `nopal.dev/mode` other than `audit` leaves the policy enforced, whatever its namespace says.
 pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem>) {
     let metadata = &object.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or("default");
@@ -32,7 +33,7 @@ pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem
     for field in unread {
         problems.add(field.path.clone(), field.kind.clone());
     }
-    let mode = mode(object, &mut problems);
+    let stated_mode = mode(metadata, "the policy is enforced", &mut problems);
 
     let default_spec = NetworkPolicySpec::default();
     let spec = object.spec.as_ref().unwrap_or(&default_spec);
@@ -65,7 +66,8 @@ pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem
             name: name.into(),
         },
         subjects: subjects.selector,
-        mode,
+        stated_mode,
+        mode: stated_mode.unwrap_or_default(),
         isolates_ingress: types.ingress || types.unknown || closed.isolation,
         isolates_egress: types.egress || types.unknown || closed.isolation,
         ingress: if types.ingress { ingress } else { Vec::new() },
@@ -90,25 +92,6 @@ fn check_names(namespace: &str, name: &str, generated: bool, problems: &mut Prob
             name: namespace.to_owned(),
         };
         problems.add(path.field("namespace"), kind);
-    }
-}
-
-fn mode(object: &NetworkPolicy, problems: &mut Problems) -> Mode {
-    let annotations = object.metadata.annotations.as_ref();
-    match annotations
-        .and_then(|annotations| annotations.get(MODE_ANNOTATION))
-        .map(String::as_str)
-    {
-        Some("audit") => Mode::Audit,
-        None | Some("enforce") => Mode::Enforce,
-        Some(written) => {
-            let path = FieldPath::root().field("metadata").field("annotations");
-            let kind = ProblemKind::UnknownMode {
-                written: written.to_owned(),
-            };
-            problems.add(path.field(MODE_ANNOTATION), kind);
-            Mode::Enforce
-        }
     }
 }
 

@@ -152,7 +152,10 @@ impl<'a> Reference<'a> {
             }
         }
         if admitting.is_empty() {
-            if isolating.iter().all(|policy| policy.is_audited()) {
+            let is_audited = |policy: &&Policy| {
+                policy.is_audited(self.namespaces.get(&policy.namespace()).copied())
+            };
+            if isolating.iter().all(is_audited) {
                 let would_deny = |policy: &&Policy| {
                     format!(
                         "audit: would be denied by {} for {direction}",

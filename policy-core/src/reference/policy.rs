@@ -5,10 +5,11 @@ use super::selector;
 use crate::flow::Direction;
 use crate::lower::Unread;
 use crate::problem::Segment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
 /// A policy, and the fields that its reader could not take into the object.
@@ -64,12 +65,11 @@ impl<'a> Policy<'a> {
             })
     }
 
-    /// Whether the policy denies nothing by itself, but is only watched.
-    pub(super) fn is_audited(&self) -> bool {
-        let annotations = self.object.metadata.annotations.as_ref();
-        annotations.is_some_and(|annotations| {
-            annotations.get("nopal.dev/mode").map(String::as_str) == Some("audit")
-        })
+    /// Whether the policy denies nothing by itself, but is only watched: as its annotation says, and where it has none, as
+    /// its namespace's.
+    pub(super) fn is_audited(&self, namespace: Option<&Namespace>) -> bool {
+        let namespace = namespace.and_then(|namespace| mode(&namespace.metadata));
+        mode(&self.object.metadata).or(namespace) == Some("audit")
     }
 
     pub(super) fn isolates(&self, direction: Direction) -> bool {
@@ -151,6 +151,12 @@ impl<'a> Policy<'a> {
         };
         rule_index(field).is_none_or(|index| index >= self.rules(direction).len())
     }
+}
+
+/// The annotation that tells what is only watched.
+fn mode(metadata: &ObjectMeta) -> Option<&str> {
+    let annotations = metadata.annotations.as_ref()?;
+    annotations.get("nopal.dev/mode").map(String::as_str)
 }
 
 /// The part of a policy that a field stands in.

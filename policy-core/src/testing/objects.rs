@@ -98,8 +98,9 @@ impl Objects {
         let mut cluster = Cluster::default();
         let mut problems = Vec::new();
         for object in &self.namespaces {
-            let (name, labels) = lower::namespace(object);
-            cluster.insert_namespace(&name, &labels);
+            let (namespace, found) = lower::namespace(object);
+            cluster.insert_namespace(namespace);
+            problems.extend(found);
         }
         for object in &self.nodes {
             let (node, found) = lower::node(object);

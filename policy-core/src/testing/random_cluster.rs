@@ -1,7 +1,8 @@
 //! Random clusters in which things meet: few labels, few numbers, and a share of everything odd that clusters hold.
 
-use super::random_policy::policy;
+use super::random_policy::{mode, policy};
 use super::{Objects, Rng};
+use crate::policy::MODE_ANNOTATION;
 use serde_json::{Value, json};
 
 /// How many objects of each kind a random cluster has.
@@ -60,7 +61,12 @@ pub fn random_cluster(seed: u64, size: Size) -> Objects {
     let mut written = Vec::new();
     for name in NAMESPACES.iter().take(3) {
         if rng.chance(85) {
+            // Beside the sequence of the others, as a policy's.
+            let mode = mode(&mut Rng::new(rng.clone().bits()));
             let mut metadata = json!({ "name": name, "labels": labels(rng) });
+            if let Some(mode) = mode {
+                metadata["annotations"] = json!({ MODE_ANNOTATION: mode });
+            }
             if rng.chance(10) {
                 metadata["labels"]["kubernetes.io/metadata.name"] = json!(rng.pick(&NAMESPACES));
             }

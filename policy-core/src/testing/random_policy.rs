@@ -52,7 +52,7 @@ pub(super) fn policy(rng: &mut Rng, index: usize) -> Value {
 }
 
 /// Now and then `audit`, `enforce`, or what is neither.
-fn mode(rng: &mut Rng) -> Option<Value> {
+pub(super) fn mode(rng: &mut Rng) -> Option<Value> {
     match rng.below(20) {
         0..4 => Some(json!("audit")),
         4 => Some(json!("enforce")),

@@ -3,7 +3,7 @@
 use crate::summarize;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use policy_core::testing::Objects;
-use policy_core::{FieldPath, lower};
+use policy_core::{FieldPath, Mode, lower};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -101,9 +101,28 @@ fn the_later_of_two_objects_with_one_name_counts() {
         .map(|policy| summarize(policy))
         .collect();
     assert_eq!(summaries, ["in [] out -"]);
-    let labels: Vec<(&str, &str)> = cluster.namespaces()["shop"].iter().collect();
+    let labels: Vec<(&str, &str)> = cluster.namespaces()["shop"].labels.iter().collect();
     assert_eq!(
         labels,
         [("kubernetes.io/metadata.name", "shop"), ("team", "blue")]
     );
+}
+
+#[test]
+fn a_namespace_states_the_mode_of_its_policies() {
+    let lowered = |annotations: serde_json::Value| {
+        let object = json!({ "metadata": { "name": "shop", "annotations": annotations } });
+        let (namespace, problems) = lower::namespace(&serde_json::from_value(object).unwrap());
+        let problems = problems.iter().map(ToString::to_string);
+        (namespace.mode, problems.collect::<Vec<_>>())
+    };
+    let audited = lowered(json!({ "nopal.dev/mode": "audit" }));
+    assert_eq!(audited, (Mode::Audit, Vec::new()));
+    let enforced = lowered(json!({ "nopal.dev/mode": "enforce" }));
+    assert_eq!(enforced, (Mode::Enforce, Vec::new()));
+    assert_eq!(lowered(json!({})), (Mode::Enforce, Vec::new()));
+    let message = "Namespace shop: metadata.annotations[\"nopal.dev/mode\"]: unknown mode \"off\": \
+                   use \"audit\" or \"enforce\"; its policies that state no mode are enforced";
+    let unknown = lowered(json!({ "nopal.dev/mode": "off" }));
+    assert_eq!(unknown, (Mode::Enforce, vec![message.to_owned()]));
 }

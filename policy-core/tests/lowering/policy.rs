@@ -211,18 +211,19 @@ fn only_the_word_audit_takes_a_policy_out_of_force() {
             "spec": {},
         }));
         let problems = problems.iter().map(ToString::to_string);
-        (policy.mode, problems.collect::<Vec<_>>())
+        assert_eq!(policy.mode, policy.stated_mode.unwrap_or(Mode::Enforce));
+        (policy.stated_mode, problems.collect::<Vec<_>>())
     };
     let mode = |mode: &str| lowered(json!({ "nopal.dev/mode": mode }));
-    assert_eq!(mode("audit"), (Mode::Audit, Vec::new()));
-    assert_eq!(mode("enforce"), (Mode::Enforce, Vec::new()));
+    assert_eq!(mode("audit"), (Some(Mode::Audit), Vec::new()));
+    assert_eq!(mode("enforce"), (Some(Mode::Enforce), Vec::new()));
     let without = lowered(json!({ "example.com/mode": "audit" }));
-    assert_eq!(without, (Mode::Enforce, Vec::new()));
+    assert_eq!(without, (None, Vec::new()));
     for word in ["Audit", " audit", "", "off"] {
         let message = format!(
             "NetworkPolicy shop/web: metadata.annotations[\"nopal.dev/mode\"]: unknown mode {word:?}: \
              use \"audit\" or \"enforce\"; the policy is enforced"
         );
-        assert_eq!(mode(word), (Mode::Enforce, vec![message]));
+        assert_eq!(mode(word), (Some(Mode::Enforce), vec![message]));
     }
 }

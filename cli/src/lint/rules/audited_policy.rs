@@ -7,7 +7,8 @@ use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// Policies in audit mode: with the annotation `nopal.dev/mode: audit`.
+    /// Policies in audit mode: with the annotation `nopal.dev/mode: audit`, or without this annotation in a namespace that
+    /// has it.
     ///
     /// ## Why it matters
     /// Such a policy denies nothing by itself. In a direction in which only such policies isolate a pod, everything
@@ -40,9 +41,25 @@ rule! {
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let audited = input.policies.iter();
     for policy in audited.filter(|policy| policy.meaning.mode == Mode::Audit) {
-        let annotations = FieldPath::root().field("metadata").field("annotations");
-        let message = "this policy is in audit mode: it denies nothing by itself".to_owned();
-        let finding = Finding::new(&RULE, policy, annotations.field(MODE_ANNOTATION), message);
-        findings.add(finding.with_fix("take the annotation away to enforce the policy"));
+        let metadata = FieldPath::root().field("metadata");
+        let (path, message, fix) = if policy.meaning.stated_mode.is_some() {
+            (
+                metadata.field("annotations").field(MODE_ANNOTATION),
+                "this policy is in audit mode: it denies nothing by itself".to_owned(),
+                "take the annotation away to enforce the policy".to_owned(),
+            )
+        } else {
+            let namespace = &policy.meaning.id.namespace;
+            (
+                metadata.field("name"),
+                format!(
+                    "this policy is in audit mode, because its namespace {namespace} is: it denies nothing by itself"
+                ),
+                format!(
+                    "write {MODE_ANNOTATION}: enforce on the policy, or take the annotation of namespace {namespace} away to enforce all its policies"
+                ),
+            )
+        };
+        findings.add(Finding::new(&RULE, policy, path, message).with_fix(fix));
     }
 }
