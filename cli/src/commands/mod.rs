@@ -9,10 +9,12 @@ mod flush;
 mod kernel;
 mod lint;
 mod load;
+mod manual;
 mod matrix;
 mod node;
 mod render;
 mod rule;
+mod schema;
 mod snapshot;
 mod status;
 mod test;
@@ -63,5 +65,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Flush(options) => flush::run(options),
         Command::WatchDenied(options) => watch_denied::run(arguments, options),
         Command::Demo(options) => demo::run(arguments, options),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::man(options),
+        Command::Schema(options) => schema::run(options),
     }
 }
