@@ -349,3 +349,66 @@ fn every_schema_is_listed_and_describes_each_field() {
         }
     }
 }
+
+/// The standard's own schema may not be copied here; `sarif-subset.json` says what it demands of what nopal writes.
+#[test]
+fn sarif_is_what_the_standard_and_code_scanning_take() {
+    let folder = folder();
+    let schema: Value = serde_json::from_str(include_str!("sarif-subset.json")).unwrap();
+    let arguments = ["lint", "shop.yaml", "broken.yaml", "--format", "sarif"];
+    let log = nopal(&arguments, folder.path());
+    assert_eq!(faults(&log, &schema), [""; 0]);
+    is_filled(
+        &log,
+        &[
+            "/runs/0/results",
+            "/runs/0/invocations/0/toolExecutionNotifications",
+        ],
+    );
+    // GitHub refuses more rules and tags of a rule than these.
+    let rules = log["runs"][0]["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap();
+    assert!(rules.len() <= 25_000);
+    assert!(
+        rules
+            .iter()
+            .all(|rule| rule["properties"]["tags"].as_array().unwrap().len() <= 20)
+    );
+}
+
+/// GitHub refuses a file with more than 25,000 results; of more than that, the worst are told.
+#[test]
+fn sarif_holds_no_more_results_than_code_scanning_takes() {
+    let folder = TempDir::new().unwrap();
+    let peers: String = (0..13_000)
+        .map(|peer| {
+            format!(
+                "    - ipBlock: {{cidr: 10.{}.{}.1/24}}\n",
+                peer / 250,
+                peer % 250
+            )
+        })
+        .collect();
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n";
+    fs::write(folder.path().join("many.yaml"), format!("{policy}{peers}")).unwrap();
+    let lint = |format| {
+        nopal(
+            &[
+                "lint",
+                "many.yaml",
+                "--format",
+                format,
+                "--select",
+                "NP018,NP116",
+            ],
+            folder.path(),
+        )
+    };
+    assert_eq!(lint("json")["findings"].as_array().unwrap().len(), 26_000);
+    let log = lint("sarif");
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 25_000);
+    let errors = results.iter().filter(|result| result["level"] == "error");
+    assert_eq!(errors.count(), 13_000, "the worst stay");
+}
