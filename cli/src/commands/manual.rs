@@ -18,7 +18,8 @@ pub(super) fn completions(options: &Completions) -> Outcome {
 pub(super) fn man(options: &Man) -> Outcome {
     let written = match &options.dir {
         Some(folder) => write(folder),
-        None => page(Arguments::command()).map(|page| report::print(&page)),
+        None => page(Arguments::command().disable_help_subcommand(true))
+            .map(|page| report::print(&page)),
     };
     match written {
         Ok(()) => Outcome::Fine,
