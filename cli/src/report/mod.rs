@@ -10,6 +10,7 @@ mod diff_markdown;
 pub mod explanation;
 pub mod findings;
 pub(crate) mod fingerprint;
+mod json_lists;
 pub mod matrix;
 pub mod rules;
 pub mod ruleset;
