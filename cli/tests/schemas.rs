@@ -381,7 +381,7 @@ fn sarif_is_what_the_standard_and_code_scanning_take() {
 #[test]
 fn sarif_holds_no_more_results_than_code_scanning_takes() {
     let folder = TempDir::new().unwrap();
-    let peers: String = (0..13_000)
+    let peers = (0..13_000)
         .map(|peer| {
             format!(
                 "    - ipBlock: {{cidr: 10.{}.{}.1/24}}\n",
@@ -389,7 +389,8 @@ fn sarif_holds_no_more_results_than_code_scanning_takes() {
                 peer % 250
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n";
     fs::write(folder.path().join("many.yaml"), format!("{policy}{peers}")).unwrap();
     let lint = |format| {

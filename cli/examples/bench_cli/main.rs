@@ -98,9 +98,9 @@ fn in_process(folder: &Path, ends: (&str, &str)) {
     let paths: [PathBuf; 1] = [folder.to_owned()];
     let manifests = manifest::read(&paths, "default");
     let reading = median(|| manifest::read(&paths, "default"));
-    let speed = bytes as f64 / reading.as_secs_f64() / 1e6;
+    let speed = u128::from(bytes) / reading.as_micros().max(1);
     println!(
-        "| real | reading {} MB of YAML | {reading:.2?}, {speed:.0} MB/s | |",
+        "| real | reading {} MB of YAML | {reading:.2?}, {speed} MB/s | |",
         bytes / 1_000_000
     );
     let explaining = median(|| {

@@ -17,12 +17,11 @@ pub(super) fn run(options: &Schema) -> Outcome {
 fn list() -> String {
     let names = Schemas::value_variants().iter();
     let values = names.filter_map(ValueEnum::to_possible_value);
-    values
-        .map(|value| {
-            let help = value.get_help().map(ToString::to_string);
-            format!("{:18} {}\n", value.get_name(), help.unwrap_or_default())
-        })
-        .collect()
+    let lines = values.map(|value| {
+        let help = value.get_help().map(ToString::to_string);
+        format!("{:18} {}\n", value.get_name(), help.unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn text(name: Schemas) -> &'static str {

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-/// The object of these lists as [`json`](super::json) would write it, without ever holding more than one item as a value: there can be very many. The
-/// names are in their alphabetical order, as those of other objects are.
+/// The object of these lists as [`json`](super::json) would write it, without ever holding more than one item as a value:
+/// there can be very many. The names are in their alphabetical order, as those of other objects are.
 pub(super) fn json_lists<const N: usize>(
     lists: [(&str, &mut dyn Iterator<Item = Value>); N],
 ) -> String {
     let mut text = String::from("{");
     for (index, (name, items)) in lists.into_iter().enumerate() {
         text.push_str(if index == 0 { "\n" } else { ",\n" });
-        text += &format!("  \"{name}\": [");
+        text.extend(["  \"", name, "\": ["]);
         let mut is_empty = true;
         for item in items {
             text.push_str(if is_empty { "\n" } else { ",\n" });
