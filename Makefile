@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels test-cluster soak check doc bench bench-dataplane fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster soak check doc bench bench-dataplane bench-cli fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,9 @@ bench: ## measure compiling and rendering, and write docs/benchmarks.md
 
 bench-dataplane: setup ## measure packets, changes and memory of the data plane, and write its part of docs/benchmarks.md (needs root)
 	docs/bench-dataplane.sh
+
+bench-cli: ## measure lint, explain, diff and matrix on a cluster of real size, and write their part of docs/benchmarks.md
+	docs/bench-cli.sh
 
 fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
 	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60

@@ -7,8 +7,8 @@ cargo bench --quiet -p nft-backend --bench compile | tee target/bench.txt
 cargo build --quiet --release -p nft-backend --example scale
 scale() { target/release/examples/scale "$@"; }
 
-# The data plane's section is docs/bench-dataplane.sh's; it stays as it is.
-kept=$(sed -n '/^<!-- data plane: begin -->$/,/^<!-- data plane: end -->$/p' docs/benchmarks.md)
+# The sections of docs/bench-dataplane.sh and docs/bench-cli.sh stay as they are.
+kept=$(sed -n '/^<!-- .*: begin -->$/,/^<!-- .*: end -->$/p' docs/benchmarks.md)
 
 {
     cat <<'EOT'

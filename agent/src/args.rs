@@ -23,7 +23,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Enforce policies until SIGTERM or SIGINT; the rules stay in force after that.
-    Run(Run),
+    Run(Box<Run>),
     /// Take away the table and the saved state: no policy is in force then.
     Cleanup(Cleanup),
 }

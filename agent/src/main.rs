@@ -9,13 +9,13 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let Arguments { command, run } = Arguments::parse();
-    let command = command.unwrap_or(Command::Run(run));
+    let command = command.unwrap_or(Command::Run(Box::new(run)));
     start_logging(match &command {
         Command::Run(options) => options.log_format,
         Command::Cleanup(_) => LogFormat::Text,
     });
     let done = match command {
-        Command::Run(options) => start(options),
+        Command::Run(options) => start(*options),
         Command::Cleanup(options) => cleanup::run(&options),
     };
     match done {

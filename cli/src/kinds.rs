@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policy_core::reach::{PortTable, PortsId, Reach};
+use policy_core::reach::{Changes, PortTable, PortsId, Reach};
 use policy_core::{Direction, Pod, PodId, RuleGraph};
 
 use crate::inventory::Standing;
@@ -101,6 +101,29 @@ impl<'a> Kinds<'a> {
     /// Whether a pod (a position in the list) stands for several.
     pub(crate) fn is_template(&self, pod: usize) -> bool {
         self.is_template[pod]
+    }
+
+    /// For each kind the kinds that it may reach differently on the first two sides; to all others it reaches the same.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (usize, Vec<usize>)> {
+        let of = |side: usize, kind: usize| self.reaches[side].kind(self.first(kind));
+        let kinds: Vec<[u32; 2]> = (0..self.len())
+            .map(|kind| [of(0, kind), of(1, kind)])
+            .collect();
+        let changes = Changes::new([&self.reaches[0], &self.reaches[1]], &kinds);
+        // What is near to what does not follow from the policies.
+        let alone: Vec<usize> = (0..self.len())
+            .filter(|&kind| self.is_alone[kind])
+            .collect();
+        (0..self.len()).map(move |from| {
+            if self.is_alone[from] {
+                return (from, (0..self.len()).collect());
+            }
+            let by_policies = changes.targets(from);
+            let mut targets: Vec<usize> = by_policies.chain(alone.iter().copied()).collect();
+            targets.sort_unstable();
+            targets.dedup();
+            (from, targets)
+        })
     }
 
     /// Whether only the new input has the pods of a kind.

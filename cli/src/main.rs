@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = nopal::args::Arguments::parse();
+    let arguments = nopal::args::Arguments::of_process();
     nopal::commands::run(&arguments).into()
 }

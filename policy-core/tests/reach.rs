@@ -1,6 +1,6 @@
 //! What may flow between kinds of pods is what may flow between each two pods of them.
 
-use policy_core::reach::{PortTable, Reach};
+use policy_core::reach::{Changes, PortTable, Reach};
 use policy_core::testing::{Objects, Size, random_cluster};
 use policy_core::{Direction, Isolation, Pod, PortSet, RuleGraph};
 
@@ -80,4 +80,49 @@ fn kinds_answer_as_their_pods_do() {
     }
     assert!(compared > 10_000, "only {compared} pairs");
     assert!(one_sided > 1_000, "only {one_sided} decided by one end");
+}
+
+/// Two clusters with the same pods and other policies differ nowhere but where it was said that they can.
+#[test]
+fn what_is_not_told_as_a_change_is_none() {
+    let (mut spared, mut told) = (0, 0);
+    for seed in 0..400 {
+        let objects = random_cluster(seed, Size::SMALL);
+        let mut fewer = objects.written().to_vec();
+        let mut policies = 0;
+        fewer.retain(|object| {
+            policies += usize::from(object["kind"] == "NetworkPolicy");
+            object["kind"] != "NetworkPolicy" || policies % 2 == 0
+        });
+        let (old, new) = (objects.cluster(), Objects::read(fewer).unwrap().cluster());
+        let clusters = [&old, &new];
+        let graphs = clusters.map(RuleGraph::compile);
+        let pods = clusters.map(|cluster| {
+            let live = cluster.pods().values().filter(|pod| !pod.finished);
+            live.map(AsRef::as_ref).collect::<Vec<&Pod>>()
+        });
+        let mut table = PortTable::new();
+        let reaches = [0, 1].map(|side| Reach::new(&graphs[side], &pods[side], &mut table));
+        let kinds = |pod: usize| [reaches[0].kind(pod), reaches[1].kind(pod)];
+        let all: Vec<[u32; 2]> = (0..pods[0].len()).map(kinds).collect();
+        let changes = Changes::new([&reaches[0], &reaches[1]], &all);
+        for from in 0..all.len() {
+            let targets: Vec<usize> = changes.targets(from).collect();
+            assert!(targets.is_sorted(), "seed {seed}");
+            for to in 0..all.len() {
+                let [before, after] = [0, 1]
+                    .map(|side| reaches[side].between(all[from][side], all[to][side], &mut table));
+                if targets.binary_search(&to).is_ok() {
+                    told += 1;
+                } else {
+                    assert_eq!(before, after, "seed {seed}: {from} to {to}");
+                    spared += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        spared > 1_000 && told > 1_000,
+        "{spared} spared, {told} told"
+    );
 }

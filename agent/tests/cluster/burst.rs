@@ -17,11 +17,7 @@ use crate::api::Api;
 use crate::cluster::{Cluster, eventually};
 use crate::flows::address;
 use crate::objects::policy;
-use runtime::{Call, PodNamespace, first, ours};
-
-#[path = "../cni/runtime.rs"]
-#[allow(dead_code, reason = "the tests of the plugin use the rest of it")]
-mod runtime;
+use crate::runtime::{Call, PodNamespace, first, ours};
 
 /// How many pods, and how many the runtime starts at a time.
 const PODS: usize = 200;

@@ -21,6 +21,9 @@ mod kills;
 mod objects;
 mod prober;
 mod rollout;
+#[allow(dead_code, reason = "the tests of the plugin use the rest of it")]
+#[path = "../cni/runtime.rs"]
+mod runtime;
 mod seed;
 mod soak;
 

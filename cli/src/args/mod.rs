@@ -1,19 +1,22 @@
 //! The command line.
 
 mod cluster;
+mod integrations;
 mod lint;
 mod model;
 mod node;
 mod pictures;
 mod questions;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::report::Color;
 
 pub use cluster::{ClusterArguments, Rollout};
+pub use integrations::{Completions, Man, Schema, Schemas};
 pub use lint::{Lint, OutputFile, Rule, Rules, Surety};
 pub use model::{Diff, Explain, FailOn, Matrix, Snapshot, Test, Version};
 pub use node::{Apply, Demo, Flush, Place, Render, Status, WatchDenied};
@@ -33,6 +36,23 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Reads the arguments of this process; ends it where they are wrong or ask for help. kubectl calls its plugin
+    /// `kubectl-nopal`; help then says what its users type.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let program = std::env::args_os().next().unwrap_or_default();
+        let is_plugin = Path::new(&program).file_stem() == Some(OsStr::new("kubectl-nopal"));
+        let command = Self::command();
+        let command = if is_plugin {
+            command.bin_name("kubectl nopal")
+        } else {
+            command
+        };
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What to do.
@@ -142,6 +162,12 @@ pub enum Command {
     ///
     /// Needs root, nft (package nftables) and ip (package iproute2). Exit code 1 when anything disagrees.
     Demo(Demo),
+    /// Print what a shell needs to complete nopal's arguments.
+    Completions(Completions),
+    /// Print nopal's manual page, or write one for each command.
+    Man(Man),
+    /// Print the JSON Schema of what a command prints, or of the files that `nopal test` reads.
+    Schema(Schema),
 }
 
 /// How answers are printed.

@@ -13,12 +13,14 @@ mod graph;
 mod kernel;
 mod lint;
 mod load;
+mod manual;
 mod matrix;
 mod node;
 mod query;
 mod render;
 mod rollout;
 mod rule;
+mod schema;
 mod snapshot;
 mod status;
 mod suggest;
@@ -77,5 +79,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Command::Flush(options) => flush::run(options),
         Command::WatchDenied(options) => watch_denied::run(arguments, options),
         Command::Demo(options) => demo::run(arguments, options),
+        Command::Completions(options) => manual::completions(options),
+        Command::Man(options) => manual::man(options),
+        Command::Schema(options) => schema::run(options),
     }
 }

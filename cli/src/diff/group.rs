@@ -1,6 +1,6 @@
 //! Puts changes together that are alike, so that they take the fewest lines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use policy_core::reach::{PortTable, PortsId};
 use policy_core::{Direction, IpSet, PortSet};
@@ -10,7 +10,8 @@ use super::pairs::Cell;
 use super::{Change, Side};
 use crate::kinds::Kinds;
 
-pub(crate) type KindSet = BTreeSet<usize>;
+/// Kinds, sorted.
+pub(crate) type KindSet = Vec<usize>;
 pub(crate) type Relation = BTreeMap<usize, KindSet>;
 
 /// The changes, sorted: those that touch addresses first.
@@ -23,7 +24,7 @@ pub(super) fn changes(
     let mut by_ports: BTreeMap<PortsId, Relation> = BTreeMap::new();
     for (from, to, ports) in cells {
         let relation = by_ports.entry(ports).or_default();
-        relation.entry(from).or_default().insert(to);
+        relation.entry(from).or_default().push(to);
     }
     let mut changes = Vec::new();
     for (ports, relation) in by_ports {
@@ -38,7 +39,7 @@ pub(super) fn changes(
     let mut by_place: BTreeMap<(Direction, IpSet, PortSet), KindSet> = BTreeMap::new();
     for (kind, direction, addresses, ports) in outside {
         let kinds = by_place.entry((direction, addresses, ports)).or_default();
-        kinds.insert(kind);
+        kinds.push(kind);
     }
     for ((direction, addresses, ports), members) in by_place {
         let (pods, outside) = (side(&members, kinds), addresses);
@@ -84,8 +85,8 @@ pub(crate) fn rectangles(relation: &Relation, has_inner: &[bool]) -> Vec<(KindSe
     let filled = |relation: &Relation| -> Relation {
         let mut filled = relation.clone();
         for (&from, to) in &mut filled {
-            if !has_inner[from] {
-                to.insert(from);
+            if let (false, Err(place)) = (has_inner[from], to.binary_search(&from)) {
+                to.insert(place, from);
             }
         }
         filled
@@ -108,7 +109,7 @@ fn turn(relation: &Relation) -> Relation {
     let mut turned = Relation::new();
     for (&from, targets) in relation {
         for &to in targets {
-            turned.entry(to).or_default().insert(from);
+            turned.entry(to).or_default().push(from);
         }
     }
     turned
@@ -118,7 +119,7 @@ fn turn(relation: &Relation) -> Relation {
 fn products(relation: &Relation) -> Vec<(KindSet, KindSet)> {
     let mut products: BTreeMap<&KindSet, KindSet> = BTreeMap::new();
     for (&from, to) in relation {
-        products.entry(to).or_default().insert(from);
+        products.entry(to).or_default().push(from);
     }
     let products = products.into_iter();
     products.map(|(to, from)| (from, to.clone())).collect()
@@ -129,12 +130,12 @@ fn without_self(mut from: KindSet, mut to: KindSet, has_inner: &[bool]) -> (Kind
     if let (1, Some(&only)) = (from.len(), from.first())
         && !has_inner[only]
     {
-        to.remove(&only);
+        to.retain(|kind| *kind != only);
     }
     if let (1, Some(&only)) = (to.len(), to.first())
         && !has_inner[only]
     {
-        from.remove(&only);
+        from.retain(|kind| *kind != only);
     }
     (from, to)
 }
@@ -142,25 +143,35 @@ fn without_self(mut from: KindSet, mut to: KindSet, has_inner: &[bool]) -> (Kind
 /// Pods and addresses that changed alike towards the same side become one line.
 fn joined(changes: Vec<Change>) -> Vec<Change> {
     let mut joined: Vec<Change> = Vec::new();
+    // The changes between pods, by their ports and each of their sides.
+    let mut inner: BTreeMap<(PortSet, Direction, Side), Vec<usize>> = BTreeMap::new();
     for change in changes {
-        let is_outside = !change.from.addresses.is_empty() || !change.to.addresses.is_empty();
-        let alike = joined.iter_mut().find(|known| {
-            let is_inner = known.from.addresses.is_empty() && known.to.addresses.is_empty();
-            is_outside
-                && is_inner
-                && known.ports == change.ports
-                && if change.from.addresses.is_empty() {
-                    known.from == change.from
-                } else {
-                    known.to == change.to
-                }
-        });
-        match alike {
-            Some(known) if change.from.addresses.is_empty() => {
-                known.to.addresses = change.to.addresses;
+        let (direction, pods) = if change.from.addresses.is_empty() {
+            (Direction::Egress, &change.from)
+        } else {
+            (Direction::Ingress, &change.to)
+        };
+        let key = (change.ports.clone(), direction, pods.clone());
+        if change.from.addresses.is_empty() && change.to.addresses.is_empty() {
+            let other = (change.ports.clone(), Direction::Ingress, change.to.clone());
+            for key in [key, other] {
+                inner.entry(key).or_default().push(joined.len());
             }
-            Some(known) => known.from.addresses = change.from.addresses,
-            None => joined.push(change),
+            joined.push(change);
+            continue;
+        }
+        // A line that has got addresses takes no more.
+        let alike = inner.get(&key).into_iter().flatten().copied();
+        let mut alike = alike.filter(|&known| {
+            let Change { from, to, .. } = &joined[known];
+            from.addresses.is_empty() && to.addresses.is_empty()
+        });
+        match (alike.next(), direction) {
+            (Some(known), Direction::Egress) => joined[known].to.addresses = change.to.addresses,
+            (Some(known), Direction::Ingress) => {
+                joined[known].from.addresses = change.from.addresses;
+            }
+            (None, _) => joined.push(change),
         }
     }
     joined

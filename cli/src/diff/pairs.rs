@@ -10,8 +10,8 @@ pub(super) type Cell = (usize, usize, PortsId);
 /// What is gained and what is lost, from each kind to each. What did not exist cannot have been lost.
 pub(super) fn changed(kinds: &Kinds<'_>, table: &mut PortTable) -> (Vec<Cell>, Vec<Cell>) {
     let (mut gained, mut lost) = (Vec::new(), Vec::new());
-    for from in 0..kinds.len() {
-        for to in 0..kinds.len() {
+    for (from, targets) in kinds.changes() {
+        for to in targets {
             let before = kinds.between(0, (from, to), table);
             let after = kinds.between(1, (from, to), table);
             let (Some(before), Some(after)) = (before, after) else {

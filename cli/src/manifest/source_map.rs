@@ -49,6 +49,7 @@ struct Field {
 #[derive(Debug)]
 enum Contents {
     Scalar,
+    /// Sorted by their names, in the text's order where one stands there twice.
     Fields(Vec<(Box<str>, Field)>),
     Entries(Vec<Field>),
 }
@@ -108,7 +109,9 @@ impl Field {
                 let fields = entries
                     .into_iter()
                     .map(|entry| (Box::from(&*entry.name), Self::new(entry.key, entry.value)));
-                Contents::Fields(fields.collect())
+                let mut fields: Vec<(Box<str>, Self)> = fields.collect();
+                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                Contents::Fields(fields)
             }
             Value::Scalar { .. } | Value::Alias(_) => Contents::Scalar,
         };
@@ -121,10 +124,11 @@ impl Field {
 
     fn child(&self, segment: &Segment) -> Option<&Self> {
         match (segment, &self.contents) {
-            (Segment::Field(name), Contents::Fields(fields)) => fields
-                .iter()
-                .find(|(key, _)| **key == **name)
-                .map(|(_, field)| field),
+            (Segment::Field(name), Contents::Fields(fields)) => {
+                let first = fields.partition_point(|(key, _)| **key < **name);
+                let found = fields.get(first).filter(|(key, _)| **key == **name);
+                found.map(|(_, field)| field)
+            }
             (Segment::Index(index), Contents::Entries(entries)) => entries.get(*index),
             _ => None,
         }

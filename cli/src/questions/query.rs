@@ -169,11 +169,11 @@ fn between(
             let ports = table.intersection(ports, asked);
             if ports != PortTable::NONE {
                 let relation = by_ports.entry(ports).or_default();
-                relation.entry(source).or_default().insert(target);
+                relation.entry(source).or_default().push(target);
             }
         }
     }
-    let side = |kinds: BTreeSet<usize>, members: &BTreeMap<usize, Vec<usize>>| {
+    let side = |kinds: Vec<usize>, members: &BTreeMap<usize, Vec<usize>>| {
         let pods = kinds.iter().filter_map(|kind| members.get(kind));
         let mut pods: Vec<usize> = pods.flatten().copied().collect();
         pods.sort_unstable();

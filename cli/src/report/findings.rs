@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::fingerprint::fingerprints;
+use super::json_lists::json_lists;
 use super::{annotations, sarif, snippet, xml};
 use crate::lint::{Finding, Severity};
 use crate::manifest::{InputError, Place};
@@ -54,10 +55,13 @@ pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
     match format {
         Format::Full => full(report, is_colored),
         Format::Concise => report.shown().map(concise).collect(),
-        Format::Json => super::json(&json!({
-            "findings": fingerprints(report.findings.iter()).into_iter().zip(report.findings).map(as_json).collect::<Vec<_>>(),
-            "errors": report.errors.iter().map(super::input_error).collect::<Vec<_>>(),
-        })),
+        Format::Json => {
+            let names = fingerprints(report.findings.iter()).into_iter();
+            json_lists([
+                ("errors", &mut report.errors.iter().map(super::input_error)),
+                ("findings", &mut names.zip(report.findings).map(as_json)),
+            ])
+        }
         Format::Sarif => sarif::render(report),
         Format::Github => annotations::github(report),
         Format::Gitlab => annotations::gitlab(report),

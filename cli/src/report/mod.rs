@@ -15,6 +15,7 @@ pub mod exposure;
 pub mod findings;
 pub(crate) mod fingerprint;
 pub mod graph;
+mod json_lists;
 pub mod matrix;
 pub mod matrix_grouped;
 pub mod page;

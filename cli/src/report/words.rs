@@ -1,6 +1,6 @@
 //! Few words for many pods and many addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use policy_core::range_set::RangeSet;
@@ -30,15 +30,15 @@ impl<'a> Words<'a> {
             return vec!["every pod".to_owned()];
         }
         let listed = self.listed(wanted);
-        let chosen: BTreeSet<usize> = wanted.iter().copied().collect();
-        let rest: Vec<usize> = (0..self.pods.len())
-            .filter(|pod| !chosen.contains(pod))
-            .collect();
         // Leaving out is only shorter where new namespaces are among those that are meant.
-        let has_others = self.namespaces.get(OTHER_NAMESPACE);
-        let has_others = has_others.is_some_and(|pods| pods.iter().all(|pod| chosen.contains(pod)));
+        let others = self.namespaces.get(OTHER_NAMESPACE);
+        let is_wanted = |pod: &usize| wanted.binary_search(pod).is_ok();
+        if !others.is_some_and(|pods| pods.iter().all(is_wanted)) {
+            return listed;
+        }
+        let rest: Vec<usize> = (0..self.pods.len()).filter(|pod| !is_wanted(pod)).collect();
         let left_out = self.listed(&rest);
-        if has_others && left_out.len() < listed.len() {
+        if left_out.len() < listed.len() {
             return vec![format!("every pod but {}", left_out.join(", "))];
         }
         listed

@@ -10,9 +10,9 @@ use policy_core::testing::Objects;
 use policy_core::{Flow, FlowPort, Protocol, Verdict};
 use serde_json::Value;
 
-use super::runtime::PATIENCE;
 use super::site::{PODS, Site};
 use super::table::{PORTS, Table};
+use crate::runtime::PATIENCE;
 
 /// How many flows a failure tells.
 const TOLD: usize = 12;

@@ -13,8 +13,8 @@ use nopal_harness::ControlPlane;
 use nopal_lab::Namespace;
 use serde_json::{Value, json};
 
-use super::runtime::{Answer, Call, PATIENCE};
 use crate::cluster::eventually;
+use crate::runtime::{Answer, Call, PATIENCE};
 
 /// Where Debian and where Kubernetes put plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];

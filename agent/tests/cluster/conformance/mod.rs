@@ -10,9 +10,6 @@ mod case;
 mod judge;
 mod kubelet;
 mod run;
-#[allow(dead_code, reason = "the plugin's own tests use more of it")]
-#[path = "../../cni/runtime.rs"]
-mod runtime;
 mod services;
 mod site;
 mod table;

@@ -11,11 +11,11 @@ use policy_core::Protocol;
 use serde_json::{Value, json};
 
 use super::judge::{Entry, Prober, entries};
-use super::runtime::PATIENCE;
 use super::site::{NODES, POD_NETWORKS, PODS, Site};
 use super::table::PORTS;
 use crate::cluster::eventually;
 use crate::objects;
+use crate::runtime::PATIENCE;
 
 /// What is added to a pod's port to be its Service's.
 const OFFSET: u16 = 1_000;

@@ -4,123 +4,24 @@
 //! once for each two kinds. Two graphs over the same pods share one [`PortTable`], so that equal answers are equal
 //! numbers.
 
+mod changes;
+mod row;
+mod table;
+
 use crate::cluster::Pod;
 use crate::flow::Direction;
 use crate::graph::RuleGraph;
-use crate::intern::Interner;
 use crate::inventory::{ClassId, Owner};
 use crate::ip_set::IpSet;
 use crate::isolation::Isolation;
-use crate::port_set::PortSet;
 use petgraph::graph::NodeIndex;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The number of a port set in a [`PortTable`].
-pub type PortsId = u32;
-
-/// Port sets by number; what is computed of two of them is computed once.
-#[derive(Debug)]
-pub struct PortTable {
-    sets: Interner<PortSet>,
-    unions: FxHashMap<(PortsId, PortsId), PortsId>,
-    intersections: FxHashMap<(PortsId, PortsId), PortsId>,
-    differences: FxHashMap<(PortsId, PortsId), PortsId>,
-}
-
-impl PortTable {
-    /// The number of the empty set.
-    pub const NONE: PortsId = 0;
-    /// The number of the set of everything.
-    pub const ALL: PortsId = 1;
-
-    /// A table of the empty set and of everything.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut sets = Interner::default();
-        sets.intern(PortSet::empty());
-        sets.intern(PortSet::all());
-        Self {
-            sets,
-            unions: FxHashMap::default(),
-            intersections: FxHashMap::default(),
-            differences: FxHashMap::default(),
-        }
-    }
-
-    /// The number of a set.
-    pub fn number(&mut self, ports: &PortSet) -> PortsId {
-        self.sets.intern(ports.clone())
-    }
-
-    /// The set with this number.
-    pub fn ports(&self, number: PortsId) -> &PortSet {
-        self.sets.value(number)
-    }
-
-    /// What either set admits.
-    pub fn union(&mut self, one: PortsId, other: PortsId) -> PortsId {
-        match (one.min(other), one.max(other)) {
-            (Self::NONE, other) => other,
-            (Self::ALL, _) => Self::ALL,
-            (one, other) if one == other => one,
-            key => remembered(&mut self.unions, &mut self.sets, key, PortSet::union),
-        }
-    }
-
-    /// What both sets admit.
-    pub fn intersection(&mut self, one: PortsId, other: PortsId) -> PortsId {
-        match (one.min(other), one.max(other)) {
-            (Self::NONE, _) => Self::NONE,
-            (Self::ALL, other) => other,
-            (one, other) if one == other => one,
-            key => remembered(
-                &mut self.intersections,
-                &mut self.sets,
-                key,
-                PortSet::intersection,
-            ),
-        }
-    }
-
-    /// What the first set admits and the second does not.
-    pub fn difference(&mut self, one: PortsId, other: PortsId) -> PortsId {
-        match (one, other) {
-            (Self::NONE, _) | (_, Self::ALL) => Self::NONE,
-            (one, Self::NONE) => one,
-            (one, other) if one == other => Self::NONE,
-            key => remembered(
-                &mut self.differences,
-                &mut self.sets,
-                key,
-                PortSet::difference,
-            ),
-        }
-    }
-}
-
-/// The answer for two sets, computed when it is first asked for.
-fn remembered(
-    known: &mut FxHashMap<(PortsId, PortsId), PortsId>,
-    sets: &mut Interner<PortSet>,
-    key: (PortsId, PortsId),
-    compute: fn(&PortSet, &PortSet) -> PortSet,
-) -> PortsId {
-    if let Some(&known) = known.get(&key) {
-        return known;
-    }
-    let set = compute(sets.value(key.0), sets.value(key.1));
-    let number = sets.intern(set);
-    known.insert(key, number);
-    number
-}
-
-impl Default for PortTable {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub use changes::Changes;
+use row::Row;
+pub use table::{PortTable, PortsId};
 
 /// The answers of one graph about a list of pods.
 #[derive(Debug)]
@@ -143,17 +44,6 @@ struct Spot {
     blocks: Vec<u32>,
     /// What its pod may receive and open, as positions in [`Reach::rows`].
     rows: [usize; 2],
-}
-
-/// What one side admits.
-#[derive(Debug)]
-enum Row {
-    /// Everything from and to everybody.
-    Everything,
-    /// Nothing: nobody can tell whose policies hold.
-    Nothing,
-    /// For each spot, what passes from or to there.
-    Spots(Vec<PortsId>),
 }
 
 const EVERYTHING: usize = 0;
@@ -240,11 +130,7 @@ impl Reach {
     }
 
     fn row(&self, of: &Spot, direction: Direction, peer: u32) -> PortsId {
-        match &self.rows[of.rows[direction as usize]] {
-            Row::Everything => PortTable::ALL,
-            Row::Nothing => PortTable::NONE,
-            Row::Spots(ports) => ports[peer as usize],
-        }
+        self.rows[of.rows[direction as usize]].at(peer)
     }
 }
 
@@ -359,9 +245,9 @@ impl<'g> Spots<'g> {
 
     /// What each subject admits, for all spots that were asked for.
     fn rows(&self, table: &mut PortTable) -> Vec<Row> {
-        let mut of_class: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
-        let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
-        for (position, spot) in self.found.iter().enumerate() {
+        let mut of_class: FxHashMap<ClassId, Vec<u32>> = FxHashMap::default();
+        let mut of_block: Vec<Vec<u32>> = vec![Vec::new(); self.blocks.len()];
+        for (position, spot) in (0..).zip(&self.found) {
             if let Some(class) = spot.class {
                 of_class.entry(class).or_default().push(position);
             }
@@ -369,16 +255,20 @@ impl<'g> Spots<'g> {
                 of_block[block as usize].push(position);
             }
         }
-        let mut rows = vec![Row::Everything, Row::Nothing];
+        let mut rows = vec![Row::of_all(PortTable::ALL), Row::of_all(PortTable::NONE)];
         for &(subject, direction) in &self.subjects {
-            let mut row = vec![PortTable::NONE; self.found.len()];
+            let mut everyone = PortTable::NONE;
+            let mut some: FxHashMap<u32, PortsId> = FxHashMap::default();
             for permission in self.graph.subject(subject).permissions(direction) {
                 let ports = table.number(permission.ports());
-                let mut admit = |position: usize| row[position] = table.union(row[position], ports);
                 if permission.is_for_everyone() {
-                    (0..self.found.len()).for_each(admit);
+                    everyone = table.union(everyone, ports);
                     continue;
                 }
+                let mut admit = |spot: u32| {
+                    let known = some.entry(spot).or_insert(PortTable::NONE);
+                    *known = table.union(*known, ports);
+                };
                 for class in permission.classes() {
                     let spots = of_class.get(&class).into_iter().flatten();
                     spots.copied().for_each(&mut admit);
@@ -387,7 +277,7 @@ impl<'g> Spots<'g> {
                     of_block[block as usize].iter().copied().for_each(admit);
                 }
             }
-            rows.push(Row::Spots(row));
+            rows.push(Row::new(everyone, some, table));
         }
         rows
     }

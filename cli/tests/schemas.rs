@@ -1,0 +1,415 @@
+//! What commands print is what their schemas say: nothing that is described is missing, nothing is there that is not described.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The words of JSON Schema that [`check`] heeds, and those that only tell something.
+const HEEDED: [&str; 12] = [
+    "$ref",
+    "additionalProperties",
+    "const",
+    "enum",
+    "items",
+    "maxProperties",
+    "maximum",
+    "minProperties",
+    "minimum",
+    "oneOf",
+    "required",
+    "type",
+];
+const TELLING: [&str; 5] = ["$defs", "$schema", "description", "properties", "title"];
+
+/// What of `value` is not as the schema has it. A property that is not described counts as well: the schemas are to be
+/// complete.
+fn check(value: &Value, schema: &Value, root: &Value, at: &str, wrong: &mut Vec<String>) {
+    let words = schema.as_object().unwrap();
+    for word in words.keys() {
+        let is_known = HEEDED.contains(&word.as_str()) || TELLING.contains(&word.as_str());
+        assert!(is_known, "{at}: the check does not know {word:?}");
+    }
+    if let Some(name) = words.get("$ref").and_then(Value::as_str) {
+        let target = root.pointer(name.strip_prefix('#').unwrap()).unwrap();
+        check(value, target, root, at, wrong);
+    }
+    let mut expect = |holds: bool, what: &str| {
+        if !holds {
+            wrong.push(format!("{at}: {value} is not {what}"));
+        }
+    };
+    if let Some(types) = words.get("type") {
+        let is_of = |name: &str| match name {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "boolean" => value.is_boolean(),
+            "null" => value.is_null(),
+            other => panic!("{at}: type {other}"),
+        };
+        let names = types
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![types.clone()]);
+        expect(
+            names.iter().any(|name| is_of(name.as_str().unwrap())),
+            &types.to_string(),
+        );
+    }
+    if let Some(only) = words.get("const") {
+        expect(value == only, &only.to_string());
+    }
+    if let Some(all) = words.get("enum") {
+        expect(all.as_array().unwrap().contains(value), &all.to_string());
+    }
+    if let Some(number) = value.as_i64() {
+        let bound = |word: &str| words.get(word).and_then(Value::as_i64);
+        expect(
+            bound("minimum").is_none_or(|least| number >= least),
+            "large enough",
+        );
+        expect(
+            bound("maximum").is_none_or(|most| number <= most),
+            "small enough",
+        );
+    }
+    if let Some(schemas) = words.get("oneOf").and_then(Value::as_array) {
+        let fits = schemas.iter().filter(|schema| {
+            let mut wrong = Vec::new();
+            check(value, schema, root, at, &mut wrong);
+            wrong.is_empty()
+        });
+        expect(fits.count() == 1, "one of the forms");
+    }
+    if let (Some(items), Some(list)) = (words.get("items"), value.as_array()) {
+        for (index, item) in list.iter().enumerate() {
+            check(item, items, root, &format!("{at}[{index}]"), wrong);
+        }
+    }
+    if let Some(object) = value.as_object() {
+        check_object(object, words, root, at, wrong);
+    }
+}
+
+fn check_object(
+    object: &serde_json::Map<String, Value>,
+    words: &serde_json::Map<String, Value>,
+    root: &Value,
+    at: &str,
+    wrong: &mut Vec<String>,
+) {
+    let count = |word: &str| words.get(word).and_then(Value::as_u64);
+    let length = object.len() as u64;
+    if count("minProperties").is_some_and(|least| length < least)
+        || count("maxProperties").is_some_and(|most| length > most)
+    {
+        wrong.push(format!("{at}: {length} properties"));
+    }
+    for name in words
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        if !object.contains_key(name.as_str().unwrap()) {
+            wrong.push(format!("{at}: {name} is missing"));
+        }
+    }
+    let Some(properties) = words.get("properties") else {
+        return;
+    };
+    for (name, value) in object {
+        match properties.get(name) {
+            Some(schema) => check(value, schema, root, &format!("{at}.{name}"), wrong),
+            None => wrong.push(format!("{at}: {name} is not described")),
+        }
+    }
+}
+
+fn faults(value: &Value, schema: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    check(value, schema, schema, "", &mut wrong);
+    wrong
+}
+
+fn nopal(arguments: &[&str], folder: &Path) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nopal"));
+    let output = command
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{errors}"))
+}
+
+const SHOP: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+status: {podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: shop, labels: {app: api}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: api, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from:
+    - podSelector: {matchLabels: {app: web}}
+    - ipBlock: {cidr: 203.0.113.7/24}
+    ports: [{protocol: TCP, port: 8080}]
+  - from:
+    - namespaceSelector: {matchLabels: {name: monitoring}}
+  - ports:
+    - {port: 9090}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: tried, namespace: shop, annotations: {nopal.dev/mode: audit}}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+";
+
+const TESTS: &str = "\
+apiVersion: nopal.dev/v1alpha1
+kind: ConnectivityTest
+metadata: {name: shop}
+tests:
+- {name: web reaches api, from: {pod: shop/web}, to: {pod: shop/api}, port: 8080, expect: allow}
+- {from: {pod: shop/api}, to: {ip: 203.0.113.7}, protocol: UDP, family: IPv4, expect: allow}
+";
+
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("shop.yaml", SHOP);
+    write(
+        "more.yaml",
+        &SHOP.replace("8080", "8081").replace(
+            "name: api, namespace: shop, labels",
+            "name: api2, namespace: shop, labels",
+        ),
+    );
+    write("broken.yaml", "kind: Pod\na: [");
+    write("tests.yaml", TESTS);
+    write("bad.yaml", &TESTS.replace("shop/api", "shop/nobody"));
+    folder
+}
+
+/// Runs a command and compares; the answer is given back, to see that it says enough to be a test.
+fn compared(name: &str, arguments: &[&str], folder: &TempDir) -> Value {
+    let schema = nopal(&["schema", name], folder.path());
+    let value = nopal(arguments, folder.path());
+    assert_eq!(faults(&value, &schema), [""; 0], "{arguments:?}");
+    value
+}
+
+fn is_filled(value: &Value, lists: &[&str]) {
+    for list in lists {
+        let list_found = value.pointer(list).and_then(Value::as_array);
+        assert!(
+            list_found.is_some_and(|list| !list.is_empty()),
+            "{list}: {value:#}"
+        );
+    }
+}
+
+#[test]
+fn lint_and_its_rules() {
+    let folder = folder();
+    let json = ["--format", "json"];
+    let lint = compared(
+        "lint",
+        &[&["lint", "shop.yaml", "broken.yaml"], &json[..]].concat(),
+        &folder,
+    );
+    is_filled(&lint, &["/findings", "/errors"]);
+    let findings = lint["findings"].as_array().unwrap();
+    assert!(
+        findings
+            .iter()
+            .any(|finding| !finding["related"].as_array().unwrap().is_empty())
+    );
+    assert!(findings.iter().any(|finding| finding["fixable"] == "safe"));
+    compared("rule", &[&["rule", "NP108"], &json[..]].concat(), &folder);
+    is_filled(
+        &compared("rules", &[&["rules"], &json[..]].concat(), &folder),
+        &["/rules"],
+    );
+}
+
+#[test]
+fn questions_to_the_model() {
+    let folder = folder();
+    let json = ["--format", "json"];
+    let matrix = compared(
+        "matrix",
+        &[&["matrix", "shop.yaml"], &json[..]].concat(),
+        &folder,
+    );
+    is_filled(&matrix, &["/endpoints", "/connections"]);
+    let ends = ["--from", "shop/web", "--to", "shop/api", "--port"];
+    for (port, list) in [
+        ("80", "candidates"),
+        ("80", "remedies"),
+        ("8080", "because"),
+        ("icmp", "because"),
+    ] {
+        let asked = [&["explain", "shop.yaml"], &ends[..], &[port], &json[..]].concat();
+        let explained = compared("explain", &asked, &folder);
+        is_filled(&explained, &[&format!("/families/0/{list}")]);
+    }
+    let diff = compared(
+        "diff",
+        &[&["diff", "shop.yaml", "more.yaml"], &json[..]].concat(),
+        &folder,
+    );
+    is_filled(
+        &diff,
+        &["/gained", "/appeared", "/vanished", "/gained/0/causes"],
+    );
+    let asked = ["test", "shop.yaml", "--coverage", "--tests"];
+    let test = compared(
+        "test",
+        &[&asked[..], &["tests.yaml"], &json[..]].concat(),
+        &folder,
+    );
+    is_filled(&test, &["/tests", "/coverage/untouched"]);
+    let test = compared(
+        "test",
+        &[&asked[..], &["bad.yaml"], &json[..]].concat(),
+        &folder,
+    );
+    is_filled(&test, &["/errors"]);
+}
+
+#[test]
+fn tests_are_what_their_schema_takes() {
+    let folder = folder();
+    let schema = nopal(&["schema", "connectivity-test"], folder.path());
+    let end = json!({"pod": "shop/web"});
+    let test = json!({"from": end, "to": {"ip": "203.0.113.7"}, "port": 80, "protocol": "TCP", "expect": "deny"});
+    let of = |tests: Value| json!({"apiVersion": "nopal.dev/v1alpha1", "kind": "ConnectivityTest", "tests": tests});
+    assert_eq!(faults(&of(json!([test])), &schema), [""; 0]);
+    for (field, value) in [
+        ("port", json!(0)),
+        ("port", json!("80")),
+        ("protocol", json!("tcp")),
+        ("expect", json!("drop")),
+        ("to", json!({"pod": "shop/web", "ip": "203.0.113.7"})),
+        ("to", json!({})),
+        ("too", json!(1)),
+    ] {
+        let mut bad = test.clone();
+        bad[field] = value;
+        assert_eq!(faults(&of(json!([bad])), &schema).len(), 1, "{field}");
+    }
+}
+
+#[test]
+fn every_schema_is_listed_and_describes_each_field() {
+    let folder = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_nopal"))
+        .arg("schema")
+        .output()
+        .unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&str> = list
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(
+        names.len(),
+        fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema"))
+            .unwrap()
+            .count()
+    );
+    for name in names {
+        let schema = nopal(&["schema", name], folder.path());
+        assert_eq!(
+            schema["$schema"],
+            "https://json-schema.org/draft/2020-12/schema"
+        );
+        for field in ["title", "description", "type", "properties", "required"] {
+            assert!(!schema[field].is_null(), "{name}: {field}");
+        }
+    }
+}
+
+/// The standard's own schema may not be copied here; `sarif-subset.json` says what it demands of what nopal writes.
+#[test]
+fn sarif_is_what_the_standard_and_code_scanning_take() {
+    let folder = folder();
+    let schema: Value = serde_json::from_str(include_str!("sarif-subset.json")).unwrap();
+    let arguments = ["lint", "shop.yaml", "broken.yaml", "--format", "sarif"];
+    let log = nopal(&arguments, folder.path());
+    assert_eq!(faults(&log, &schema), [""; 0]);
+    is_filled(
+        &log,
+        &[
+            "/runs/0/results",
+            "/runs/0/invocations/0/toolExecutionNotifications",
+        ],
+    );
+    // GitHub refuses more rules and tags of a rule than these.
+    let rules = log["runs"][0]["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap();
+    assert!(rules.len() <= 25_000);
+    assert!(
+        rules
+            .iter()
+            .all(|rule| rule["properties"]["tags"].as_array().unwrap().len() <= 20)
+    );
+}
+
+/// GitHub refuses a file with more than 25,000 results; of more than that, the worst are told.
+#[test]
+fn sarif_holds_no_more_results_than_code_scanning_takes() {
+    let folder = TempDir::new().unwrap();
+    let peers = (0..13_000)
+        .map(|peer| {
+            format!(
+                "    - ipBlock: {{cidr: 10.{}.{}.1/24}}\n",
+                peer / 250,
+                peer % 250
+            )
+        })
+        .collect::<Vec<_>>()
+        .concat();
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n";
+    fs::write(folder.path().join("many.yaml"), format!("{policy}{peers}")).unwrap();
+    let lint = |format| {
+        nopal(
+            &[
+                "lint",
+                "many.yaml",
+                "--format",
+                format,
+                "--select",
+                "NP018,NP116",
+            ],
+            folder.path(),
+        )
+    };
+    assert_eq!(lint("json")["findings"].as_array().unwrap().len(), 26_000);
+    let log = lint("sarif");
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 25_000);
+    let errors = results.iter().filter(|result| result["level"] == "error");
+    assert_eq!(errors.count(), 13_000, "the worst stay");
+}
