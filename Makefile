@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels test-cluster check doc bench bench-dataplane fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster test-cluster-kubelet check doc bench bench-dataplane bench-agent fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,11 @@ test-cluster: ## test the agent against a real API server, which is built the fi
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy
 	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
 
+test-cluster-kubelet: ## test the agent under a real kubelet and containerd (needs root, Go and cgroups of version 1)
+	@.ci/setup kubelet
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kubelet
+	$(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
+
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
@@ -39,6 +44,11 @@ bench: ## measure compiling and rendering, and write docs/benchmarks.md
 
 bench-dataplane: setup ## measure packets, changes and memory of the data plane, and write its part of docs/benchmarks.md (needs root)
 	docs/bench-dataplane.sh
+
+bench-agent: ## measure the agent with a real API server and its store alone, and write its part of docs/benchmarks.md (needs root and Go)
+	@.ci/setup cluster
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	docs/bench-agent.sh
 
 fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
 	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60
