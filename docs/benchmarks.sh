@@ -7,8 +7,9 @@ cargo bench --quiet -p nft-backend --bench compile | tee target/bench.txt
 cargo build --quiet --release -p nft-backend --example scale
 scale() { target/release/examples/scale "$@"; }
 
-# The data plane's section is docs/bench-dataplane.sh's; it stays as it is.
+# The sections of docs/bench-dataplane.sh and docs/bench-agent.sh stay as they are.
 kept=$(sed -n '/^<!-- data plane: begin -->$/,/^<!-- data plane: end -->$/p' docs/benchmarks.md)
+agent=$(sed -n '/^<!-- agent: begin -->$/,/^<!-- agent: end -->$/p' docs/benchmarks.md)
 
 {
     cat <<'EOT'
@@ -53,5 +54,6 @@ EOT
     scale mix 100000 75000
     scale all 10000 10000
     if [ -n "$kept" ]; then printf '\n%s\n' "$kept"; fi
+    if [ -n "$agent" ]; then printf '\n%s\n' "$agent"; fi
 } > docs/benchmarks.md
 echo "written: docs/benchmarks.md"

@@ -24,13 +24,19 @@ impl Cgroups {
     pub(crate) fn make(name: &str) -> Result<Self, HarnessError> {
         let failed = || HarnessError::io("make control groups");
         let mut made = Self(Vec::new());
+        let mut has_any = false;
         for entry in fs::read_dir(ROOT).map_err(failed())? {
             let hierarchy = entry.map_err(failed())?.path();
-            // Links are other names of hierarchies, and what has no tasks file is the unified one.
-            if hierarchy.is_symlink() || !hierarchy.join("tasks").is_file() {
+            // Links are other names of hierarchies.
+            if hierarchy.is_symlink() || !hierarchy.is_dir() {
                 continue;
             }
             let group = hierarchy.join(name);
+            made.0.push(group.clone());
+            // What has no tasks file is the unified one, where a runtime makes its group by itself.
+            if !hierarchy.join("tasks").is_file() {
+                continue;
+            }
             fs::create_dir_all(&group).map_err(failed())?;
             // An empty cpuset takes no process.
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -38,9 +44,9 @@ impl Cgroups {
                     fs::write(group.join(file), value).map_err(failed())?;
                 }
             }
-            made.0.push(group);
+            has_any = true;
         }
-        if made.0.is_empty() {
+        if !has_any {
             let reason = "there is no hierarchy of version 1, and others were not tried";
             return Err(failed()(io::Error::other(reason)));
         }
