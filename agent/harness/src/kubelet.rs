@@ -42,7 +42,7 @@ exec "$@"
 /// A node that runs. Its pods end with it.
 #[derive(Debug)]
 pub struct Kubelet {
-    kubelet: Process,
+    process: Process,
     containerd: Process,
     cgroups: Cgroups,
     socket: PathBuf,
@@ -106,7 +106,7 @@ impl ControlPlane {
         let log = folder.join("kubelet.log");
         let kubelet = start_apart(node, &folder, &arguments, &log)?;
         Ok(Kubelet {
-            kubelet,
+            process: kubelet,
             containerd,
             cgroups,
             socket,
@@ -131,7 +131,7 @@ impl Kubelet {
         format!(
             "containerd: {}\nkubelet: {}",
             self.containerd.log_tail(),
-            self.kubelet.log_tail()
+            self.process.log_tail()
         )
     }
 }
@@ -139,7 +139,7 @@ impl Kubelet {
 impl Drop for Kubelet {
     fn drop(&mut self) {
         // Nobody starts anything any more; then what was started goes. containerd's shims outlive it.
-        let _ = self.kubelet.signal(Signal::SIGKILL);
+        let _ = self.process.signal(Signal::SIGKILL);
         let _ = self.containerd.signal(Signal::SIGKILL);
         for shim in shims(&self.socket) {
             let _ = kill(Pid::from_raw(shim), Signal::SIGKILL);
