@@ -51,7 +51,8 @@ fn main() -> Result<(), Failure> {
 
     let cluster = profile::mix(pods, policies);
     let samples = Samples::of(&cluster);
-    let batches = batches(cluster);
+    let batches = batches(&cluster);
+    drop(cluster);
     let begun = Instant::now();
     enforcer.sync(batches)?;
     let (whole, kernel) = (begun.elapsed(), in_kernel.take());
@@ -180,7 +181,7 @@ impl Samples {
 }
 
 /// The cluster as the watches tell it at first.
-fn batches(cluster: Cluster) -> Vec<Batch> {
+fn batches(cluster: &Cluster) -> Vec<Batch> {
     let namespaces = cluster.namespaces().iter();
     let namespaces =
         namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
