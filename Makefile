@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels test-cluster soak check doc bench bench-dataplane bench-cli fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster test-cluster-kubelet soak check doc bench bench-dataplane bench-cli bench-agent fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,11 @@ soak: ## churn a cluster for ten minutes, judged by packets (NOPAL_SOAK_SECONDS 
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
 	NOPAL_SOAK_SECONDS=$${NOPAL_SOAK_SECONDS:-600} $(CARGO) test -p nopal-agent --test cluster -- --ignored --nocapture soak::
 
+test-cluster-kubelet: ## test the agent under a real kubelet and containerd (needs root, Go and cgroups of version 1)
+	@.ci/setup kubelet
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kubelet
+	$(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
+
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
@@ -47,6 +52,11 @@ bench-dataplane: setup ## measure packets, changes and memory of the data plane,
 
 bench-cli: ## measure lint, explain, diff and matrix on a cluster of real size, and write their part of docs/benchmarks.md
 	docs/bench-cli.sh
+
+bench-agent: ## measure the agent with a real API server and its store alone, and write its part of docs/benchmarks.md (needs root and Go)
+	@.ci/setup cluster
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	docs/bench-agent.sh
 
 fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
 	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60

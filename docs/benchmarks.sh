@@ -7,7 +7,7 @@ cargo bench --quiet -p nft-backend --bench compile | tee target/bench.txt
 cargo build --quiet --release -p nft-backend --example scale
 scale() { target/release/examples/scale "$@"; }
 
-# The sections of docs/bench-dataplane.sh and docs/bench-cli.sh stay as they are.
+# The sections of docs/bench-dataplane.sh, docs/bench-cli.sh and docs/bench-agent.sh stay as they are.
 kept=$(sed -n '/^<!-- .*: begin -->$/,/^<!-- .*: end -->$/p' docs/benchmarks.md)
 
 {

@@ -107,6 +107,11 @@ impl Shared {
         }))
     }
 
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.0.node
+    }
+
     /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics

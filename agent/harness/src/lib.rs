@@ -1,18 +1,22 @@
-//! A real control plane for tests: etcd and kube-apiserver in a network namespace, kubectl to talk to it, and kube-proxy
-//! in the namespaces of nodes.
+//! A real control plane for tests: etcd and kube-apiserver in a network namespace, kubectl to talk to it, kube-proxy
+//! in the namespaces of nodes, and containerd with kubelet there.
 //!
 //! The programs are found as Kubernetes' controller tests find them, through `KUBEBUILDER_ASSETS`; without that
 //! variable in the cache folder that `deploy/envtest/build` fills. etcd is Debian's (`etcd-server`) where the folder
 //! has none.
 
 mod certificates;
+mod cgroups;
 mod control_plane;
 mod error;
+mod image;
+mod kubelet;
 mod process;
 mod programs;
 mod proxy;
 
 pub use control_plane::{ControlPlane, SERVICES};
 pub use error::HarnessError;
+pub use kubelet::{IMAGE, Kubelet};
 pub use process::{Process, Signal};
 pub use proxy::ProxyMode;

@@ -45,6 +45,11 @@ pub(crate) fn proxy() -> Result<PathBuf, HarnessError> {
     built(&folder(), "kube-proxy")
 }
 
+/// Finds kubelet, which few tests need.
+pub(crate) fn kubelet() -> Result<PathBuf, HarnessError> {
+    built(&folder(), "kubelet")
+}
+
 fn built(folder: &Path, program: &'static str) -> Result<PathBuf, HarnessError> {
     is_there(&folder.join(program)).ok_or_else(|| HarnessError::Missing {
         program,

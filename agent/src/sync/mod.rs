@@ -1,7 +1,7 @@
 //! The one task that puts changes in force.
 //!
 //! Nothing is applied before a complete view of all four kinds is there. After that a change goes out at once when it
-//! is quiet; under load, all that came within the window goes out together. After a failure what was in force stays,
+//! is quiet; under load, all that came within a window goes out together; it is the longer the more a sync costs. After a failure what was in force stays,
 //! and the next attempt comes after a growing pause. What others do to the table is undone as soon as the kernel tells.
 
 mod alarm;

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 /// The times that the sync keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// Between the beginnings of two syncs under load, and so the longest that a change waits.
+    /// Between the beginnings of two syncs under load at most, and so the longest that a change waits.
     pub window: Duration,
+    /// The same at least.
+    pub shortest_window: Duration,
+    /// In between, a window is so many times as long as the last sync took, most of which is waiting for the kernel.
+    pub share: u32,
     /// The first pause after a failure; it doubles with each further one.
     pub retry: Duration,
     /// The longest pause after a failure.
@@ -23,6 +27,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             window: Duration::from_millis(50),
+            shortest_window: Duration::from_millis(5),
+            share: 5,
             retry: Duration::from_millis(200),
             longest_retry: Duration::from_secs(30),
             verify: Duration::from_secs(300),
@@ -54,6 +60,8 @@ pub struct Schedule {
     verify: Option<Instant>,
     save: Option<Instant>,
     last_begin: Option<Instant>,
+    /// How long the last sync took.
+    last_took: Duration,
     failures: u32,
 }
 
@@ -67,6 +75,7 @@ impl Schedule {
             verify: None,
             save: None,
             last_begin: None,
+            last_took: Duration::ZERO,
             failures: 0,
         }
     }
@@ -74,8 +83,19 @@ impl Schedule {
     /// A change waits since `now`: it is due at once when it was quiet for a window, and otherwise when the window ends.
     /// After a failure the pause counts, whatever comes.
     pub fn change(&mut self, now: Instant) {
-        let end = self.last_begin.map(|begin| begin + self.timing.window);
+        let end = self.last_begin.map(|begin| begin + self.window());
         self.sync.get_or_insert(end.map_or(now, |end| end.max(now)));
+    }
+
+    /// How long to gather changes, by what the last sync cost: what is cheap need not wait for company.
+    fn window(&self) -> Duration {
+        let Timing {
+            window: longest,
+            shortest_window: shortest,
+            share,
+            ..
+        } = self.timing;
+        (self.last_took * share).min(longest).max(shortest)
     }
 
     /// A sync begins.
@@ -124,10 +144,13 @@ impl Schedule {
         self.save = Some(now + self.timing.save_again);
     }
 
-    /// A task other than a sync is done.
+    /// A task is done, with or without success.
     pub fn done(&mut self, task: Task, now: Instant) {
         match task {
-            Task::Sync => {}
+            Task::Sync => {
+                let begin = self.last_begin.unwrap_or(now);
+                self.last_took = now.saturating_duration_since(begin);
+            }
             Task::Look => self.look = None,
             Task::Verify => self.verify = Some(now + self.timing.verify),
             Task::Save => self.save = None,
@@ -156,14 +179,27 @@ mod tests {
         schedule.change(start);
         assert_eq!(sync_at(&schedule), Some(start));
         schedule.begin(start);
-        schedule.succeeded(start + 5 * MS);
-        schedule.change(start + 10 * MS);
+        schedule.done(Task::Sync, start + 10 * MS);
+        schedule.change(start + 20 * MS);
         schedule.change(start + 40 * MS);
         assert_eq!(sync_at(&schedule), Some(start + 50 * MS));
         schedule.begin(start + 50 * MS);
-        schedule.succeeded(start + 55 * MS);
+        schedule.done(Task::Sync, start + 60 * MS);
         schedule.change(start + 300 * MS);
         assert_eq!(sync_at(&schedule), Some(start + 300 * MS));
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_the_last_sync_was_dear_within_bounds() {
+        let start = Instant::now();
+        for (took, window) in [(0, 5_000), (900, 5_000), (2_000, 10_000), (20_000, 50_000)] {
+            let micros = Duration::from_micros;
+            let mut schedule = Schedule::new(Timing::default());
+            schedule.begin(start);
+            schedule.done(Task::Sync, start + micros(took));
+            schedule.change(start + micros(took));
+            assert_eq!(sync_at(&schedule), Some(start + micros(window)), "{took}");
+        }
     }
 
     #[test]

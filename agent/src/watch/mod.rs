@@ -1,4 +1,5 @@
-//! The only door to the API server's objects: follows the four kinds and hands their changes to the sync.
+//! The only door to the API server's objects: follows the four kinds, of the nodes only its own, and hands their changes
+//! to the sync.
 //!
 //! Each kind is listed as a stream where the API server can (`sendInitialEvents`), else page by page, and then watched
 //! with bookmarks. A lost connection is taken up where it ended, with growing pauses and jitter; whatever else goes
@@ -125,6 +126,12 @@ async fn watch<F: Followed>(
         Listing::Stream => config.streaming_lists(),
         Listing::Pages => config.page_size(PAGE),
     };
+    // A node's own traffic is no policy's (semantics of NetworkPolicy: a pod and its node always reach each other), so
+    // of all nodes only this one matters. Node objects are large, and each kubelet changes its own again and again.
+    let config = match F::KIND {
+        Kind::Nodes => config.fields(&named(shared.node())),
+        Kind::Namespaces | Kind::Pods | Kind::Policies => config,
+    };
     let mut events = pin!(watcher(api, config).default_backoff());
     let mut is_listed = false;
     let mut has_begun = false;
@@ -177,6 +184,18 @@ async fn watch<F: Followed>(
             }
         }
     }
+}
+
+/// The field selector of the object of this name, with what has a meaning in selectors escaped.
+fn named(name: &str) -> String {
+    let mut selector = "metadata.name=".to_owned();
+    for character in name.chars() {
+        if matches!(character, '\\' | ',' | '=') {
+            selector.push('\\');
+        }
+        selector.push(character);
+    }
+    selector
 }
 
 /// What an error of a watch means.
@@ -232,6 +251,12 @@ mod tests {
     fn refusal(code: u16) -> watcher::Error {
         let status = Status::failure("no", "Reason").with_code(code);
         watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_name_stays_one_name_in_a_selector() {
+        assert_eq!(named("node-a.example"), "metadata.name=node-a.example");
+        assert_eq!(named(r"a,b=c\"), r"metadata.name=a\,b\=c\\");
     }
 
     #[test]
