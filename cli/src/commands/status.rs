@@ -9,6 +9,7 @@ use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::nft::Nft;
 use nft_backend::render::class_policies;
 use nft_backend::ruleset::Ruleset;
+use nft_backend::topology::{LocalPod, NodeNetwork, Report};
 
 use super::{Outcome, kernel, load, node};
 use crate::args::{Arguments, Format, InputArguments, Status};
@@ -31,8 +32,11 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
+    let topology = desired
+        .as_ref()
+        .map(|desired| NodeNetwork::of(&kernel).detect(&desired.pods));
     let state = match look(&kernel, features, &config, desired) {
-        Ok(state) => state,
+        Ok(state) => State { topology, ..state },
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
             return Outcome::Unreadable;
@@ -43,7 +47,9 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
         Format::Json => report::json(&report::status::json(&state)),
     });
     let differs = state.drift.is_some_and(|drift| !drift.is_empty());
-    outcome.unwrap_or(Outcome::Fine).max(if differs {
+    let is_enforced = |found: &Result<Report, _>| found.as_ref().is_ok_and(Report::is_enforced);
+    let is_open = state.topology.is_some_and(|found| !is_enforced(&found));
+    outcome.unwrap_or(Outcome::Fine).max(if differs || is_open {
         Outcome::Found
     } else {
         Outcome::Fine
@@ -54,6 +60,7 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
 struct Desired {
     ruleset: Ruleset,
     policies: ClassPolicies,
+    pods: Vec<LocalPod>,
 }
 
 /// What should be in force, when PATHS say so.
@@ -70,12 +77,13 @@ fn desired(
         namespace: options.namespace.clone(),
     };
     let manifests = load::read(arguments, &input);
-    let (graph, outcome) = node::graph(&manifests, node)?;
+    let local = node::local(&manifests, node)?;
     let desired = Desired {
-        ruleset: node::rendered(&graph, node, config)?,
-        policies: class_policies(&graph, node),
+        ruleset: node::rendered(&local.graph, node, config)?,
+        policies: class_policies(&local.graph, node),
+        pods: local.pods,
     };
-    Ok(Some((desired, outcome)))
+    Ok(Some((desired, local.outcome)))
 }
 
 fn look(
@@ -103,6 +111,7 @@ fn look(
         class_counts: kernel.class_counts(&config.table)?.unwrap_or_default(),
         policies,
         in_force,
+        topology: None,
         drift,
     })
 }

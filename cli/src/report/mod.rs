@@ -21,6 +21,7 @@ mod snippet;
 pub mod status;
 mod status_counts;
 pub mod tests;
+pub mod topology;
 pub(crate) mod words;
 mod xml;
 

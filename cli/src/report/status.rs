@@ -7,9 +7,10 @@ use nft_backend::config::Config;
 use nft_backend::features::Features;
 use nft_backend::in_force::{Counted, InForce, Traffic};
 use nft_backend::names::Name;
+use nft_backend::topology::{Report, TopologyError};
 use serde_json::{Value, json};
 
-use super::{counted, status_counts};
+use super::{counted, status_counts, topology};
 
 /// What is in force.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct State {
     pub class_counts: ClassCounts,
     /// The policies behind the classes, if there were any to compare with.
     pub policies: Option<ClassPolicies>,
+    /// How the node's pods are wired, if it was told which they are.
+    pub topology: Option<Result<Report, TopologyError>>,
     /// How it differs from what policies mean, if there were any to compare with.
     pub drift: Option<Vec<String>>,
 }
@@ -42,6 +45,11 @@ pub fn text(state: &State) -> String {
         Some(in_force) => in_force_text(state, in_force),
     };
     text += &features_text(state);
+    text += &state
+        .topology
+        .as_ref()
+        .map(topology::text)
+        .unwrap_or_default();
     match &state.drift {
         None => {}
         Some(drift) if drift.is_empty() => text += "it is what the policies mean\n",
@@ -152,6 +160,7 @@ pub fn json(state: &State) -> Value {
         "features": features.collect::<Vec<_>>(),
         "table": state.table.as_str(),
         "inForce": in_force,
+        "topology": state.topology.as_ref().map(topology::json),
         "drift": state.drift,
     })
 }
