@@ -126,8 +126,8 @@ fn a_peer_that_comes_back_as_part_of_a_block_is_never_without() {
         &[],
         &pods,
     );
-    assert_eq!(change(&address, &block), (Update::Switch, false));
-    assert_eq!(change(&block, &address), (Update::Switch, true));
+    assert_eq!(change(&address, &block), (IN_PLACE, false));
+    assert_eq!(change(&block, &address), (IN_PLACE, true));
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn moves_that_one_packet_could_meet_at_both_ends_are_a_switch() {
 }
 
 #[test]
-fn an_interval_set_grows_in_place_and_shrinks_by_a_switch() {
+fn an_interval_set_grows_and_shrinks_in_place() {
     let pods = [(X, "to", "")];
     let few = table(&[("to", &[("10.7.0.0/16", 80)])], &[], &pods);
     let many = table(
@@ -216,7 +216,7 @@ fn an_interval_set_grows_in_place_and_shrinks_by_a_switch() {
         &pods,
     );
     assert_eq!(change(&few, &many), (IN_PLACE, false));
-    assert_eq!(change(&many, &few), (Update::Switch, true));
+    assert_eq!(change(&many, &few), (IN_PLACE, true));
 }
 
 #[test]
