@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nft_backend::topology::{Enforcement, LocalPod, NodeNetwork, Report, Switch, TopologyError};
+use nft_backend::topology::{LocalPod, NodeNetwork, Report, TopologyError};
 use policy_core::Pod;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -133,72 +133,14 @@ pub fn look(
         namespace: None,
     };
     let pods: Vec<LocalPod> = addresses.iter().map(pod).collect();
-    let report = network.detect(&pods)?;
-    let mut failed = BTreeMap::new();
-    for bridge in report.bridges_to_switch() {
-        match network.ensure_bridge_netfilter(&bridge) {
-            Ok(Switch::Switched) => tracing::info!(bridge, "the bridge calls netfilter now"),
-            Ok(Switch::WasOn) => {}
-            Err(error) => {
-                failed.insert(bridge, error.to_string());
-            }
-        }
+    let enforced = network.enforce(&pods)?;
+    for bridge in &enforced.switched {
+        tracing::info!(bridge, "the bridge calls netfilter now");
     }
-    Ok((unenforceable(&report, &failed), report))
-}
-
-/// What rules do not hold for, when these bridges could not be made to call netfilter.
-fn unenforceable(report: &Report, failed: &BTreeMap<String, String>) -> BTreeSet<Unenforceable> {
-    let reason = |enforcement| match enforcement {
-        Enforcement::AtForward | Enforcement::NotASubject => None,
-        Enforcement::AfterSwitch { bridge } => failed.get(&bridge).cloned(),
-        Enforcement::Impossible { reason, way_out } => Some(format!("{reason}; {way_out}")),
-    };
-    let placed = report.placed.iter().filter_map(|placed| {
-        Some(Unenforceable {
-            pod: placed.pod.clone(),
-            address: placed.address,
-            reason: reason(placed.path.enforcement())?,
-        })
+    let open = enforced.open().map(|(placed, reason)| Unenforceable {
+        pod: placed.pod.clone(),
+        address: placed.address,
+        reason,
     });
-    placed.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use nft_backend::topology::{PacketPath, Placed};
-
-    use super::*;
-
-    #[test]
-    fn what_is_not_enforced_is_told_with_the_reason() {
-        let placed = |name: &str, path| Placed {
-            pod: name.to_owned(),
-            address: "10.0.0.1".parse().unwrap(),
-            path,
-        };
-        let bridge = |name: &str, calls_netfilter| PacketPath::BridgePort {
-            bridge: name.to_owned(),
-            calls_netfilter,
-        };
-        let interface = "veth1".to_owned();
-        let report = Report {
-            placed: vec![
-                placed("shop/routed", PacketPath::RoutedVeth { interface }),
-                placed("shop/switched", bridge("cni0", Some(false))),
-                placed("shop/stuck", bridge("cni1", Some(false))),
-                placed("shop/never", bridge("cni2", None)),
-                placed("shop/host", PacketPath::HostNetwork),
-            ],
-        };
-        let failed = BTreeMap::from([("cni1".to_owned(), "it does not".to_owned())]);
-        let found = unenforceable(&report, &failed);
-        let told: Vec<(&str, &str)> = found
-            .iter()
-            .map(|found| (found.pod.as_str(), found.reason.as_str()))
-            .collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].0 == "shop/never" && told[0].1.contains("br_netfilter"));
-        assert_eq!(told[1], ("shop/stuck", "it does not"));
-    }
+    Ok((open.collect(), enforced.report))
 }

@@ -53,7 +53,15 @@ metadata: {name: refused, namespace: shop}
 spec: {podSelector: {}, ingress: [{ports: [{port: 0}]}]}
 ";
 
-/// A network namespace that lives as long as a test.
+/// What leads to the pod `web`: as rules for it are applied, its packets are looked for.
+const WIRING: [&str; 4] = [
+    "link add web type veth peer name eth0",
+    "link set dev web up",
+    "route add 10.0.1.10/32 dev web",
+    "route add fd00:10:0:1::10/128 dev web",
+];
+
+/// A network namespace that lives as long as a test, with the pod wired in it.
 struct Netns(String);
 
 impl Netns {
@@ -62,6 +70,10 @@ impl Netns {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let netns = Self(format!("nopal-cli-{}-{number}", std::process::id()));
         run("ip", &["netns", "add", &netns.0]);
+        for command in WIRING {
+            let words: Vec<&str> = command.split(' ').collect();
+            run("ip", &[&["-n", &netns.0], &words[..]].concat());
+        }
         netns
     }
 

@@ -20,6 +20,10 @@ use crate::value::Family;
 /// More pairs of a removed and an added element are not compared; such a change is a switch.
 const MOST_PAIRS: usize = 1_000_000;
 
+/// An interval set that loses more elements is made anew: removing one costs a walk through the set, as a share of making
+/// it anew does.
+const MOST_INTERVALS_REMOVED: usize = 16;
+
 /// An address in a dispatch map.
 pub(crate) type Place = (Name, IpAddr);
 
@@ -192,7 +196,7 @@ impl<'a> Changes<'a> {
     pub(crate) fn can_be_made_in_place(&self) -> bool {
         self.structure_stays()
             && self.self_sets_are_neutral()
-            && self.no_interval_set_loses()
+            && self.interval_sets_lose_few()
             && self.forms_stay()
             && self.arrivals_meet_what_they_should()
             && self.departures_leave_what_they_may()
@@ -231,30 +235,76 @@ impl<'a> Changes<'a> {
         neutral(&self.added, &before) && neutral(&self.removed, &after)
     }
 
-    /// Interval sets take removals slowly, and not at the same moment as hashes and rules.
-    fn no_interval_set_loses(&self) -> bool {
-        let mut sets = decisive(&self.removed).filter_map(|(name, _)| self.old.set(name));
-        sets.all(|set| !set.interval)
+    /// Interval sets take removals as exactly as hashes do, each at a cost that follows the whole set.
+    fn interval_sets_lose_few(&self) -> bool {
+        let mut sets = decisive(&self.removed);
+        sets.all(|(name, _)| !self.loses_many_intervals(name))
+    }
+
+    fn loses_many_intervals(&self, set: &Name) -> bool {
+        let removed = self.removed.get(set);
+        let is_interval = || self.old.set(set).is_some_and(|set| set.interval);
+        removed.is_some_and(|removed| removed.len() > MOST_INTERVALS_REMOVED) && is_interval()
     }
 
     /// No element comes in another form: what is removed and what is added have no packet in common.
     fn forms_stay(&self) -> bool {
         let users = |changes| self.users(decisive(changes).map(|(set, _)| set));
         let both: BTreeSet<&Name> = users(&self.removed);
-        both.intersection(&users(&self.added)).all(|chain| {
-            let sets = self.old.chain(chain).into_iter().flat_map(sets_of);
-            let sets = sets.map(logical_name).filter(|set| !is_counting(set));
-            let sets: Vec<Name> = sets.collect();
-            let of = |changes: &BySet<'a>| -> Vec<&Element> {
-                let sets = sets.iter().filter_map(|set| changes.get(set));
-                sets.flat_map(|elements| elements.iter()).collect()
-            };
-            let (removed, added) = (of(&self.removed), of(&self.added));
-            removed.len().saturating_mul(added.len()) <= MOST_PAIRS
-                && removed
-                    .iter()
-                    .all(|old| added.iter().all(|new| !old.touches(new)))
-        })
+        both.intersection(&users(&self.added))
+            .all(|chain| self.forms_stay_in(chain))
+    }
+
+    fn forms_stay_in(&self, chain: &Name) -> bool {
+        let sets = self.sets_before(chain).into_iter();
+        let sets: Vec<Name> = sets.filter(|set| !is_counting(set)).collect();
+        let of = |changes: &BySet<'a>| -> Vec<&Element> {
+            let sets = sets.iter().filter_map(|set| changes.get(set));
+            sets.flat_map(|elements| elements.iter()).collect()
+        };
+        let (removed, added) = (of(&self.removed), of(&self.added));
+        removed.len().saturating_mul(added.len()) <= MOST_PAIRS
+            && removed
+                .iter()
+                .all(|old| added.iter().all(|new| !old.touches(new)))
+    }
+
+    /// The sets that a chain looks packets up in now, by names without epochs.
+    fn sets_before(&self, chain: &Name) -> Vec<Name> {
+        let chain = self.old.chain(chain).into_iter();
+        chain.flat_map(sets_of).map(logical_name).collect()
+    }
+
+    /// The same change with each class made anew whose elements come in another form, or whose interval sets lose many
+    /// elements: then its sets are made anew as well, and packets meet the old ones or the new ones. A set is made anew
+    /// with all of its users. `None` when there is no such class.
+    pub(crate) fn with_classes_made_anew(&self) -> Option<Delta> {
+        let removed: Vec<&Name> = decisive(&self.removed).map(|(set, _)| set).collect();
+        let many = removed.iter().copied();
+        let mut chains = self.users(many.filter(|set| self.loses_many_intervals(set)));
+        let losing = self.users(removed.into_iter()).into_iter();
+        chains.extend(losing.filter(|chain| !self.forms_stay_in(chain)));
+        loop {
+            let sets = chains.iter().flat_map(|chain| self.sets_before(chain));
+            let sets: BTreeSet<Name> = sets
+                .filter(|set| self.removed.contains_key(set) || self.added.contains_key(set))
+                .collect();
+            let users = self.users(sets.iter());
+            if users.is_subset(&chains) {
+                break;
+            }
+            chains.extend(users);
+        }
+        if chains.is_empty() || chains.iter().any(|chain| is_structural(chain)) {
+            return None;
+        }
+        let mut delta = self.delta.clone();
+        for name in chains {
+            let chain = self.old.logical_chain(name);
+            let (before, after) = (chain.clone(), chain);
+            delta.chains.insert(name.clone(), Change { before, after });
+        }
+        Some(delta)
     }
 
     /// The chains that look packets up in these sets, before and after, under the same rules.
@@ -293,11 +343,11 @@ impl<'a> Changes<'a> {
             .map(|((_, address), (chain, _))| (*address, chain));
         let freed = self.freed.iter();
         let freed = freed.map(|((_, address), chain)| (*address, *chain));
-        let sets = |chain: &Name| -> Vec<Name> {
-            let chain = self.old.chain(chain).into_iter();
-            chain.flat_map(sets_of).map(logical_name).collect()
-        };
-        about_themselves(moved.chain(freed), sets, &decisive(&self.removed).collect())
+        about_themselves(
+            moved.chain(freed),
+            |chain| self.sets_before(chain),
+            &decisive(&self.removed).collect(),
+        )
     }
 
     /// No packet that is on its way meets one entry before its move and another one after it, unless

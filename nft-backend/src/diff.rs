@@ -25,10 +25,16 @@
 //! they are met, and in step 3 the class's addresses move to them as they would to another class. The old ones go in
 //! step 5. So a policy's change costs what its classes cost.
 //!
+//! Interval sets lose elements in step 2 as hashes do. The kernel marks an element of whatever set as gone for the
+//! generation that its lookups read, and takes it out of the tree or, with a copy of the whole set, out of the ranges
+//! later; the elements that stay are found all the while (`increments_kernel.rs`, under traffic).
+//! The copy is why a set that loses many elements is made anew.
+//!
 //! That nothing is lost in between which both rulesets allow needs more: what goes in step 2 must not
 //! come back in another form in step 4 (a port becomes a range, a peer part of a block), and a class
-//! that an address comes to must be complete by then. Where that does not hold, where rules around the classes
-//! change, where an interval set would lose elements in place, or where a packet could meet two moves that both
+//! that an address comes to must be complete by then. A class whose elements come in another form is made anew, as if
+//! its rules changed. Where a class cannot be complete, where rules around the classes
+//! change, or where a packet could meet two moves that both
 //! give and take (both directions of a policy change, and it isolates several pods), the change is a *switch*, as a load
 //! is: all chains and maps are made anew beside the
 //! old ones, with the sets whose elements change; sets that stay are shared. It costs what the chains of
@@ -147,15 +153,35 @@ fn fixed_counters(ruleset: &Ruleset) -> impl Iterator<Item = &Name> {
 
 /// The transactions of a change of the table in force, and how its index follows if they are made in place.
 pub(crate) fn plan(old: Placement<'_>, delta: &Delta) -> (Plan, Option<Edits>) {
+    let table = &old.contents.table;
     let changes = Changes::new(old, delta);
-    let is_switch = !changes.can_be_made_in_place();
-    let planned = if is_switch {
-        switch_over::steps(&changes)
-    } else {
-        let table = &old.contents.table;
-        let changes = &changes;
-        Increment { table, changes }.steps()
-    };
+    if changes.can_be_made_in_place() {
+        return planned(
+            Increment {
+                table,
+                changes: &changes,
+            }
+            .steps(),
+            false,
+        );
+    }
+    if let Some(delta) = changes.with_classes_made_anew() {
+        let changes = Changes::new(old, &delta);
+        if changes.can_be_made_in_place() {
+            return planned(
+                Increment {
+                    table,
+                    changes: &changes,
+                }
+                .steps(),
+                false,
+            );
+        }
+    }
+    planned(switch_over::steps(&changes), true)
+}
+
+fn planned(planned: Planned, is_switch: bool) -> (Plan, Option<Edits>) {
     let plan = Plan {
         steps: planned.steps,
         is_switch,

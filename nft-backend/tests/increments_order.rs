@@ -10,11 +10,13 @@ use common::watched::Watched;
 use common::{boxes, class, ip, label, single};
 use nft_backend::class::{Classes, Dispatch, Grant};
 use nft_backend::config::Config;
+use nft_backend::fake::FakeKernel;
 use nft_backend::interpreter::{Conntrack, Packet, Payload};
 use nft_backend::kernel::Kernel;
 use nft_backend::layout::lay_out;
 use nft_backend::live::{Live, Update};
-use nft_backend::ruleset::Ruleset;
+use nft_backend::names::Name;
+use nft_backend::ruleset::{Ruleset, Set};
 use nft_backend::value::{AddressRange, Protocol};
 
 const X: &str = "10.0.0.1";
@@ -126,8 +128,8 @@ fn a_peer_that_comes_back_as_part_of_a_block_is_never_without() {
         &[],
         &pods,
     );
-    assert_eq!(change(&address, &block), (Update::Switch, false));
-    assert_eq!(change(&block, &address), (Update::Switch, true));
+    assert_eq!(change(&address, &block), (IN_PLACE, false));
+    assert_eq!(change(&block, &address), (IN_PLACE, true));
 }
 
 #[test]
@@ -207,7 +209,7 @@ fn moves_that_one_packet_could_meet_at_both_ends_are_a_switch() {
 }
 
 #[test]
-fn an_interval_set_grows_in_place_and_shrinks_by_a_switch() {
+fn an_interval_set_grows_and_shrinks_in_place() {
     let pods = [(X, "to", "")];
     let few = table(&[("to", &[("10.7.0.0/16", 80)])], &[], &pods);
     let many = table(
@@ -216,7 +218,37 @@ fn an_interval_set_grows_in_place_and_shrinks_by_a_switch() {
         &pods,
     );
     assert_eq!(change(&few, &many), (IN_PLACE, false));
-    assert_eq!(change(&many, &few), (Update::Switch, true));
+    assert_eq!(change(&many, &few), (IN_PLACE, true));
+}
+
+/// Each removal from an interval set costs a walk through it, so one that loses many elements is made anew.
+#[test]
+fn an_interval_set_that_loses_many_elements_is_made_anew_with_its_class_alone() {
+    let blocks: Vec<String> = (1..=20).map(|block| format!("10.{block}.0.0/16")).collect();
+    let peers: Vec<(&str, u16)> = blocks.iter().map(String::as_str).zip(1..).collect();
+    let pods = [(X, "to", ""), (Y, "other", "")];
+    let with = |count| {
+        let other: Peers<'_> = ("other", &[(P, 80)]);
+        table(&[("to", &peers[..count]), other], &[], &pods)
+    };
+    for (left, is_made_anew) in [(10, false), (1, true)] {
+        let (mut kernel, mut live) = (FakeKernel::default(), Live::new(Config::default()));
+        live.update(&mut kernel, &with(20)).unwrap();
+        let names = |live: &Live, of: fn(&Set) -> bool| -> Vec<Name> {
+            let sets = live.contents().unwrap().sets.iter();
+            let sets = sets.filter(|(name, set)| of(set) && !name.as_str().starts_with("digest"));
+            sets.map(|(name, _)| name.clone()).collect()
+        };
+        let ranges = |set: &Set| set.interval;
+        let hashes = |set: &Set| !set.interval;
+        let before = (names(&live, ranges), names(&live, hashes));
+        assert_eq!(before.0.len(), 1);
+        assert_eq!(change(&with(20), &with(left)), (IN_PLACE, true));
+        let update = live.update(&mut kernel, &with(left)).unwrap();
+        assert_eq!(update, IN_PLACE);
+        assert_eq!(names(&live, ranges) != before.0, is_made_anew, "{left}");
+        assert_eq!(names(&live, hashes), before.1);
+    }
 }
 
 #[test]

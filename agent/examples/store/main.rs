@@ -182,9 +182,8 @@ impl Samples {
 
 /// The cluster as the watches tell it at first.
 fn batches(cluster: &Cluster) -> Vec<Batch> {
-    let namespaces = cluster.namespaces().iter();
-    let namespaces =
-        namespaces.map(|(name, labels)| Event::Namespace(name.clone(), labels.clone()));
+    let namespaces = cluster.namespaces().values().cloned();
+    let namespaces = namespaces.map(Event::Namespace);
     let pods = cluster.pods().values();
     let pods = pods.map(|pod| Event::Pod(Pod::clone(pod)));
     let policies = cluster.policies().values();
@@ -221,7 +220,7 @@ fn identity(event: &Event) -> Identity {
     let (namespace, name) = match event {
         Event::Pod(pod) => (&*pod.id.namespace, &*pod.id.name),
         Event::Policy(policy) => (&*policy.id.namespace, &*policy.id.name),
-        Event::Namespace(name, _) => ("", name.as_ref()),
+        Event::Namespace(namespace) => ("", namespace.name.as_ref()),
         _ => ("", ""),
     };
     Identity {

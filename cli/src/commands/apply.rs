@@ -7,6 +7,7 @@ use nft_backend::load::{LoadError, StandingFlows, load as put_in_force, plan};
 use nft_backend::lock::{Lock, LockError};
 use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
+use nft_backend::topology::{LocalPod, NodeNetwork};
 
 use super::{Outcome, kernel, load, node};
 use crate::args::{Apply, Arguments};
@@ -14,6 +15,7 @@ use crate::lint::{Finding, Selection, Severity, lint};
 use crate::manifest::Manifests;
 use crate::report;
 use crate::report::findings::{Format, Report};
+use crate::report::topology;
 
 /// The rules that speak of what the API server would refuse, or what nopal does not understand.
 const REFUSED: [&str; 3] = ["NP0", "NP105", "NP902"];
@@ -41,14 +43,18 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
             return Outcome::Unreadable;
         }
     };
-    let ruleset = match node::rules(&manifests, &options.node, &config) {
-        Ok((ruleset, Outcome::Fine)) => ruleset,
+    let local = match node::local(&manifests, &options.node) {
+        Ok(local) if local.outcome == Outcome::Fine => local,
         Ok(_) => {
             report::print_error(
                 "error: nothing was applied: what could not be read may be a policy or a pod",
             );
             return Outcome::Unreadable;
         }
+        Err(outcome) => return outcome,
+    };
+    let ruleset = match node::rendered(&local.graph, &options.node, &config) {
+        Ok(ruleset) => ruleset,
         Err(outcome) => return outcome,
     };
     let refused = refused(&manifests);
@@ -61,19 +67,41 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
         Format::Concise,
         false,
     ));
+    let network = NodeNetwork::of(&kernel);
     match apply(options, kernel, &ruleset, &config) {
         Ok(changes) => {
             report::print(&changes);
-            if refused.is_empty() {
+            let wired = wire(&network, &local.pods, options.check);
+            let refused = if refused.is_empty() {
                 Outcome::Fine
             } else {
                 Outcome::Found
-            }
+            };
+            wired.max(refused)
         }
         Err(error) => {
             report::print_error(&format!("error: {error}"));
             Outcome::Unreadable
         }
+    }
+}
+
+/// Has the packets of the pods come to the rules, which are in force by now, and tells whose do not.
+fn wire(network: &NodeNetwork, pods: &[LocalPod], is_check: bool) -> Outcome {
+    let looked = if is_check {
+        let detected = network.detect(pods);
+        detected.map(|report| topology::would_be(&report))
+    } else {
+        let enforced = network.enforce(pods);
+        enforced.map(|enforced| topology::enforced(&enforced))
+    };
+    let told = looked.unwrap_or_else(|error| topology::unknown(&error));
+    report::print(&told.done);
+    report::print_warnings(&told.open);
+    if told.open.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::Found
     }
 }
 

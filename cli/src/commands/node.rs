@@ -6,7 +6,8 @@ use nft_backend::config::Config;
 use nft_backend::nft::Nft;
 use nft_backend::render;
 use nft_backend::ruleset::Ruleset;
-use policy_core::{Cluster, RuleGraph};
+use nft_backend::topology::LocalPod;
+use policy_core::{Cluster, Pod, RuleGraph};
 
 use super::{Outcome, load};
 use crate::args::Place;
@@ -14,19 +15,18 @@ use crate::inventory::MadeUp;
 use crate::manifest::Manifests;
 use crate::report;
 
-/// The rules of `node` by the addresses that objects state, and how bad it is what could not be read. An unknown node
-/// is told, with those that are known.
-pub(super) fn rules(
-    manifests: &Manifests,
-    node: &str,
-    config: &Config,
-) -> Result<(Ruleset, Outcome), Outcome> {
-    let (graph, outcome) = graph(manifests, node)?;
-    Ok((rendered(&graph, node, config)?, outcome))
+/// What the input says of one node.
+pub(super) struct Local {
+    /// What all policies mean, for [`rendered`].
+    pub(super) graph: RuleGraph,
+    /// The node's pods that policies can be about.
+    pub(super) pods: Vec<LocalPod>,
+    /// How bad it is what could not be read.
+    pub(super) outcome: Outcome,
 }
 
-/// What all policies mean, for [`rendered`].
-pub(super) fn graph(manifests: &Manifests, node: &str) -> Result<(RuleGraph, Outcome), Outcome> {
+/// Reads what is about `node`, by the addresses that objects state. An unknown node is told, with those that are known.
+pub(super) fn local(manifests: &Manifests, node: &str) -> Result<Local, Outcome> {
     let (inventory, outcome) = load::inventory(manifests, MadeUp::Nothing);
     let known = nodes(&inventory.cluster);
     if !known.contains(node) {
@@ -40,7 +40,27 @@ pub(super) fn graph(manifests: &Manifests, node: &str) -> Result<(RuleGraph, Out
         ));
         return Err(Outcome::Unreadable);
     }
-    Ok((RuleGraph::compile(&inventory.cluster), outcome))
+    Ok(Local {
+        graph: RuleGraph::compile(&inventory.cluster),
+        pods: pods(&inventory.cluster, node),
+        outcome,
+    })
+}
+
+/// The pods to look for in the node's network. The interface of one that is being deleted may be gone before it.
+fn pods(cluster: &Cluster, node: &str) -> Vec<LocalPod> {
+    let runs_here = |pod: &Pod| {
+        let is_there = !pod.terminating && !pod.addresses.is_empty();
+        is_there && pod.is_selectable() && pod.node.as_deref() == Some(node)
+    };
+    let pods = cluster.pods().values();
+    pods.filter(|pod| runs_here(pod))
+        .map(|pod| LocalPod {
+            name: pod.id.to_string(),
+            addresses: pod.addresses.clone(),
+            namespace: None,
+        })
+        .collect()
 }
 
 /// The rules of `node`.

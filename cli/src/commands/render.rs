@@ -7,7 +7,11 @@ use crate::report;
 pub(super) fn run(arguments: &Arguments, options: &Render) -> Outcome {
     let manifests = load::read(arguments, &options.input);
     let config = options.counting.config();
-    let (ruleset, outcome) = match node::rules(&manifests, &options.node, &config) {
+    let read = node::local(&manifests, &options.node).and_then(|local| {
+        let ruleset = node::rendered(&local.graph, &options.node, &config)?;
+        Ok((ruleset, local.outcome))
+    });
+    let (ruleset, outcome) = match read {
         Ok(rules) => rules,
         Err(outcome) => return outcome,
     };

@@ -12,6 +12,7 @@ use nft_backend::nft::Nft;
 use nft_backend::render::{class_policies, counted_rules};
 use nft_backend::rule_counters::RuleCounts;
 use nft_backend::ruleset::Ruleset;
+use nft_backend::topology::{LocalPod, NodeNetwork, Report};
 use policy_core::RuleId;
 
 use super::{Outcome, kernel, load, node};
@@ -47,8 +48,11 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
         Err(outcome) => return outcome,
     };
     let (desired, outcome) = desired.unzip();
+    let topology = desired
+        .as_ref()
+        .map(|desired| NodeNetwork::of(&kernel).detect(&desired.pods));
     let state = match look(&kernel, features, &config, counts, desired) {
-        Ok(state) => state,
+        Ok(state) => State { topology, ..state },
         Err(error) => {
             report::print_error(&format!("error: {}", kernel::explain(&error)));
             return Outcome::Unreadable;
@@ -59,7 +63,9 @@ pub(super) fn run(arguments: &Arguments, options: &Status) -> Outcome {
         Format::Json => report::json(&report::status::json(&state)),
     });
     let differs = state.drift.is_some_and(|drift| !drift.is_empty());
-    outcome.unwrap_or(Outcome::Fine).max(if differs {
+    let is_enforced = |found: &Result<Report, _>| found.as_ref().is_ok_and(Report::is_enforced);
+    let is_open = state.topology.is_some_and(|found| !is_enforced(&found));
+    outcome.unwrap_or(Outcome::Fine).max(if differs || is_open {
         Outcome::Found
     } else {
         Outcome::Fine
@@ -71,6 +77,7 @@ struct Desired {
     ruleset: Ruleset,
     policies: ClassPolicies,
     rules: BTreeSet<RuleId>,
+    pods: Vec<LocalPod>,
 }
 
 /// What should be in force, when PATHS say so.
@@ -88,13 +95,14 @@ fn desired(
         namespace: options.namespace.clone(),
     };
     let manifests = load::read(arguments, &input);
-    let (graph, outcome) = node::graph(&manifests, node)?;
+    let local = node::local(&manifests, node)?;
     let desired = Desired {
-        ruleset: node::rendered(&graph, node, config)?,
-        policies: class_policies(&graph, node),
-        rules: counted_rules(&graph, node),
+        ruleset: node::rendered(&local.graph, node, config)?,
+        policies: class_policies(&local.graph, node),
+        rules: counted_rules(&local.graph, node),
+        pods: local.pods,
     };
-    Ok(Some((desired, outcome)))
+    Ok(Some((desired, local.outcome)))
 }
 
 fn look(
@@ -126,6 +134,7 @@ fn look(
         policies,
         rules,
         in_force,
+        topology: None,
         drift,
     })
 }

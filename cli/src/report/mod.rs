@@ -29,6 +29,7 @@ pub mod status;
 mod status_counts;
 pub mod suggestion;
 pub mod tests;
+pub mod topology;
 pub(crate) mod words;
 mod xml;
 

@@ -9,10 +9,11 @@ use nft_backend::features::Features;
 use nft_backend::in_force::{Counted, InForce, Traffic};
 use nft_backend::names::Name;
 use nft_backend::rule_counters::RuleCounts;
+use nft_backend::topology::{Report, TopologyError};
 use policy_core::RuleId;
 use serde_json::{Value, json};
 
-use super::{counted, status_counts};
+use super::{counted, status_counts, topology};
 
 /// What is in force.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct State {
     pub policies: Option<ClassPolicies>,
     /// The rules that can have been counted, if there were any to compare with.
     pub rules: Option<BTreeSet<RuleId>>,
+    /// How the node's pods are wired, if it was told which they are.
+    pub topology: Option<Result<Report, TopologyError>>,
     /// How it differs from what policies mean, if there were any to compare with.
     pub drift: Option<Vec<String>>,
 }
@@ -49,6 +52,11 @@ pub fn text(state: &State) -> String {
         Some(in_force) => in_force_text(state, in_force),
     };
     text += &features_text(state);
+    text += &state
+        .topology
+        .as_ref()
+        .map(topology::text)
+        .unwrap_or_default();
     match &state.drift {
         None => {}
         Some(drift) if drift.is_empty() => text += "it is what the policies mean\n",
@@ -164,6 +172,7 @@ pub fn json(state: &State) -> Value {
         "features": features.collect::<Vec<_>>(),
         "table": state.table.as_str(),
         "inForce": in_force,
+        "topology": state.topology.as_ref().map(topology::json),
         "drift": state.drift,
     })
 }

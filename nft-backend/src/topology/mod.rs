@@ -11,9 +11,10 @@
 //!
 //! [`NodeNetwork::detect`] tells this for each address of each pod, and never guesses in favour of
 //! enforcement: what is not known to pass the hook is [`Enforcement::Impossible`], with the reason and
-//! the way out. [`NodeNetwork::ensure_bridge_netfilter`] makes one bridge call netfilter.
+//! the way out. [`NodeNetwork::enforce`] does what can be done: it makes bridges call netfilter.
 
 mod bridge_netfilter;
+mod enforce;
 mod error;
 mod path;
 mod probe;
@@ -21,12 +22,15 @@ mod read;
 mod report;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::bridge_netfilter::Switch;
+pub use self::enforce::Enforced;
 pub use self::error::TopologyError;
 pub use self::path::{Enforcement, PacketPath};
 pub use self::report::{Placed, Report};
+
+use crate::nft::Nft;
 
 /// A pod that runs on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,14 @@ impl NodeNetwork {
     pub fn in_namespace(path: impl Into<PathBuf>) -> Self {
         Self {
             namespace: Some(path.into()),
+        }
+    }
+
+    /// The namespace whose tables this changes.
+    #[must_use]
+    pub fn of(nft: &Nft) -> Self {
+        Self {
+            namespace: nft.namespace().map(Path::to_path_buf),
         }
     }
 
@@ -104,7 +116,7 @@ impl NodeNetwork {
         bridge_netfilter::ensure(self.node_namespace(), bridge)
     }
 
-    fn node_namespace(&self) -> Option<&std::path::Path> {
+    fn node_namespace(&self) -> Option<&Path> {
         self.namespace.as_deref()
     }
 }

@@ -224,7 +224,7 @@ pub(super) fn by_route(
     }
     let name = &link.name;
     unknown(format!(
-        "its packets go by {name}, which is not known to be its own interface"
+        "its packets go by {name}, which is not known to be its own interface, as with macvlan and ipvlan"
     ))
 }
 
