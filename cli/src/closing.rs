@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use policy_core::policy::{Peers, Ports, Rule};
+use policy_core::policy::{MODE_ANNOTATION, Peers, Ports, Rule};
 use policy_core::{
     Because, Cluster, Decision, Direction, Flow, Isolation, Labels, Mode, Namespace, Pod, Policy,
     PolicyId, RuleGraph, Verdict,
@@ -210,7 +210,8 @@ fn admits(
     RuleGraph::compile(&ends).evaluate(flow).verdict == Verdict::Allow
 }
 
-/// A policy that isolates the pod and those that its labels select; `None` where no label tells it from the others.
+/// A policy that isolates the pod and those that its labels select, in an audited namespace too; `None` where no label tells
+/// it from the others.
 fn isolating(cluster: &Cluster, pod: &Pod, direction: Direction) -> Option<Value> {
     let labels: Labels = lasting(&pod.labels);
     let pairs = labels
@@ -236,10 +237,15 @@ fn isolating(cluster: &Cluster, pod: &Pod, direction: Direction) -> Option<Value
         _ => format!("isolate-{direction}-{number}"),
     });
     let name = names.find(|name| !taken(name)).unwrap_or_default();
+    let mut metadata = json!({ "name": name, "namespace": &*pod.id.namespace });
+    let home = cluster.namespaces().get(&pod.id.namespace);
+    if home.is_some_and(|home| home.mode == Mode::Audit) {
+        metadata["annotations"] = json!({ MODE_ANNOTATION: "enforce" });
+    }
     Some(json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": { "name": name, "namespace": &*pod.id.namespace },
+        "metadata": metadata,
         "spec": { "podSelector": { "matchLabels": pairs }, "policyTypes": [kind] },
     }))
 }
