@@ -63,7 +63,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             selector,
         ));
     }
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods { namespaces, pods } = peer else {
             continue;
         };
