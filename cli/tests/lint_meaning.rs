@@ -170,7 +170,7 @@ fn what_holds_for_the_whole_cluster_alone_is_information_in_an_open_world() {
 #[test]
 fn what_a_peer_selects_is_told_though_something_else_in_its_rule_is_refused() {
     let pods = format!("{}{}", pod("shop", "db"), pod("shop", "frontend"));
-    let fronted = "- podSelector: {matchLabels: {app: fronted}}";
+    let misspelt = "- podSelector: {matchLabels: {app: fronted}}";
     let frontend = "- podSelector: {matchLabels: {app: frontend}}";
     let bad_block = "- ipBlock: {cidr: 10.0.0.0/8, except: [192.168.0.0/16]}";
     let of = |peers: &[&str], port: &str| {
@@ -192,7 +192,7 @@ fn what_a_peer_selects_is_told_though_something_else_in_its_rule_is_refused() {
     };
     let first = "spec.ingress[0].from[0].podSelector";
     let second = "spec.ingress[0].from[1].podSelector";
-    let told = places(&of(&[fronted, bad_block], "80"));
+    let told = places(&of(&[misspelt, bad_block], "80"));
     for wanted in [("NP205", first), ("NP202", first)] {
         assert!(
             told.iter()
@@ -200,9 +200,9 @@ fn what_a_peer_selects_is_told_though_something_else_in_its_rule_is_refused() {
             "{told:?}"
         );
     }
-    let told = places(&of(&[bad_block, fronted], "80"));
+    let told = places(&of(&[bad_block, misspelt], "80"));
     assert!(told.contains(&("NP205", second.to_owned())), "{told:?}");
-    let told = places(&of(&[frontend, fronted], "70000"));
+    let told = places(&of(&[frontend, misspelt], "70000"));
     assert!(told.contains(&("NP205", second.to_owned())), "{told:?}");
     assert!(told.iter().all(|(_, path)| path != first), "{told:?}");
     // A peer with a mistake of its own is not judged by the rest of its text.
