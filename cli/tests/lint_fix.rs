@@ -157,6 +157,76 @@ fn guesses_are_made_on_demand_alone() {
 }
 
 #[test]
+fn what_stands_twice_and_what_says_nothing_is_taken_out() {
+    let web = "{podSelector: {matchLabels: {app: web}}}";
+    let flow = format!(
+        "  ingress:\n  - from: [{web}, {web}, {web}]\n    ports: [{{protocol: TCP, port: 80}}]\n"
+    );
+    mends(&flow, &format!(", {web}, {web}]"), "]", true);
+    let block = "  ingress:\n  - from:\n    - podSelector:\n        matchLabels:\n          app: web\n    # again\n    - ipBlock: {cidr: 10.1.0.0/16}\n    - podSelector:\n        matchLabels:\n          app: web\n    ports:\n    - protocol: TCP\n      port: 80\n    - protocol: TCP\n      port: 80\n";
+    let once = block
+        .replacen("\n    - protocol: TCP\n      port: 80", "", 1)
+        .replace(
+            "/16}\n    - podSelector:\n        matchLabels:\n          app: web",
+            "/16}",
+        );
+    mends(block, block, &once, true);
+    let behind = "  ingress:\n  - from:\n    - namespaceSelector: {matchLabels: {team: ops}}  \n      podSelector: {}\n    - namespaceSelector: {}\n";
+    let gone = behind.replace("  \n      podSelector: {}", "");
+    mends(behind, behind, &gone, true);
+    let before = "  ingress:\n  - from:\n    - podSelector: {}\n      namespaceSelector:\n        matchLabels: {team: ops}\n";
+    mends(before, "podSelector: {}\n      ", "", true);
+    let inside = "  ingress:\n  - from: [{podSelector: {}, namespaceSelector: {matchLabels: {team: ops}}}]\n";
+    mends(inside, "podSelector: {}, ", "", true);
+}
+
+#[test]
+fn taking_out_keeps_comments_and_meaning() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db, namespace: shop}\nspec:\n  podSelector: {matchLabels: {app: db}}\n  policyTypes: [Ingress]\n  ingress:\n  - from:\n";
+    let web = "    - podSelector: {matchLabels: {app: web}}\n";
+    let twice = format!("{head}{web}{web}");
+    assert_eq!(fixed(&twice, false), format!("{head}{web}"));
+    assert_eq!(graph(&twice), graph(&format!("{head}{web}")));
+    let told = format!("{head}{web}    # the second shop\n{web}");
+    assert!(codes(&told).contains(&"NP127"));
+    assert_eq!(fixed(&told, false), told);
+}
+
+#[test]
+fn a_label_is_written_as_the_pods_have_it_on_demand() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db, namespace: shop}\nspec:\n  policyTypes: [Ingress]\n  podSelector:\n    matchLabels:\n";
+    for (pods, written, wanted) in [
+        (
+            "app: database",
+            "app: datbase  # all",
+            "app: database  # all",
+        ),
+        (
+            "app: database",
+            "\"app\": \"datbase\"",
+            "\"app\": \"database\"",
+        ),
+        (
+            "app.kubernetes.io/name: db",
+            "name: db",
+            "app.kubernetes.io/name: db",
+        ),
+        // Written without quotes this would be no string.
+        ("live: \"true\"", "live: \"True\"", "live: \"True\""),
+    ] {
+        let text = |label: &str| {
+            format!(
+                "{head}      {label}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: db, namespace: shop, labels: {{{pods}}}}}\n"
+            )
+        };
+        let codes = codes(&text(written));
+        assert!(codes.contains(&"NP205"), "{codes:?} {written}");
+        assert_eq!(fixed(&text(written), true), text(wanted));
+        assert_eq!(fixed(&text(written), false), text(written));
+    }
+}
+
+#[test]
 fn fields_in_json_keep_their_quotes() {
     let text = "{\"apiVersion\": \"networking.k8s.io/v1\", \"kind\": \"NetworkPolicy\", \"metadata\": {\"name\": \"db\", \"namespace\": \"shop\"}, \"spec\": {\"podSelector\": {}, \"ingress\": [{\"ports\": [{\"port\": 80}]}]}}";
     let after = fixed(text, false);

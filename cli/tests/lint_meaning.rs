@@ -168,6 +168,51 @@ fn what_holds_for_the_whole_cluster_alone_is_information_in_an_open_world() {
 }
 
 #[test]
+fn what_a_peer_selects_is_told_though_something_else_in_its_rule_is_refused() {
+    let pods = format!("{}{}", pod("shop", "db"), pod("shop", "frontend"));
+    let misspelt = "- podSelector: {matchLabels: {app: fronted}}";
+    let frontend = "- podSelector: {matchLabels: {app: frontend}}";
+    let bad_block = "- ipBlock: {cidr: 10.0.0.0/8, except: [192.168.0.0/16]}";
+    let of = |peers: &[&str], port: &str| {
+        let peers = peers.join("\n  ");
+        policy(
+            "db",
+            &format!(
+                "podSelector: {{matchLabels: {{app: db}}}}\npolicyTypes: [Ingress]\ningress:\n- from:\n  {peers}\n  ports: [{{protocol: TCP, port: {port}}}]"
+            ),
+        ) + &pods
+    };
+    let places = |text: &str| -> Vec<(&'static str, String)> {
+        let findings = findings_with(text, &Selection::default());
+        let told = findings
+            .iter()
+            .filter(|finding| finding.severity != Severity::Info);
+        told.map(|finding| (finding.code, finding.path.to_string()))
+            .collect()
+    };
+    let first = "spec.ingress[0].from[0].podSelector";
+    let second = "spec.ingress[0].from[1].podSelector";
+    let told = places(&of(&[misspelt, bad_block], "80"));
+    for wanted in [("NP205", first), ("NP202", first)] {
+        assert!(
+            told.iter()
+                .any(|(code, path)| (*code, path.as_str()) == wanted),
+            "{told:?}"
+        );
+    }
+    let told = places(&of(&[bad_block, misspelt], "80"));
+    assert!(told.contains(&("NP205", second.to_owned())), "{told:?}");
+    let told = places(&of(&[frontend, misspelt], "70000"));
+    assert!(told.contains(&("NP205", second.to_owned())), "{told:?}");
+    assert!(told.iter().all(|(_, path)| path != first), "{told:?}");
+    // A peer with a mistake of its own is not judged by the rest of its text.
+    let unknown = "- podSelector: {matchLabels: {app: fronted}, matchLabel: {tier: a}}";
+    let told = places(&of(&[unknown, frontend], "80"));
+    let codes: Vec<&str> = told.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, ["NP001"]);
+}
+
+#[test]
 fn a_dropped_field_leaves_the_rest_of_its_rule() {
     let text = policy(
         "db",

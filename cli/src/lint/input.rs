@@ -9,6 +9,7 @@ use policy_core::{Direction, FieldPath, Policy, Selector, lower};
 use rayon::prelude::*;
 
 use super::Selection;
+use super::closed::{self, PeerRun};
 use super::profile::Profile;
 use super::reach::Reach;
 use super::redundancy::{Neighbours, Redundant, neighbours};
@@ -49,6 +50,8 @@ pub struct LintPolicy<'a> {
     pub meaning: Policy,
     /// What lowering said about it.
     pub problems: Vec<Problem>,
+    /// The peers that were understood of the rules that were not.
+    pub(super) closed: Vec<PeerRun>,
 }
 
 impl<'a> Input<'a> {
@@ -111,13 +114,24 @@ impl<'a> Input<'a> {
     /// All peers of rules that are in force and understood: their rule and their position in it.
     pub fn peers(&self) -> impl Iterator<Item = (&LintPolicy<'a>, WrittenRule<'_>, usize, &Peer)> {
         self.rules().flat_map(|(policy, rule)| {
-            let peers = match rule.peers {
-                Peers::Everyone => &[],
-                Peers::Listed(peers) => peers.as_slice(),
-            };
-            let numbered = peers.iter().enumerate();
-            numbered.map(move |(index, peer)| (policy, rule, index, peer))
+            rule.numbered_peers()
+                .map(move |(i, p)| (policy, rule, i, p))
         })
+    }
+
+    /// These, and those of rules that allow nothing because something else in them was not understood: what a peer
+    /// selects stands on its own text.
+    pub fn understood_peers(
+        &self,
+    ) -> impl Iterator<Item = (&LintPolicy<'a>, WrittenRule<'_>, usize, &Peer)> {
+        let closed = self.policies.iter().flat_map(|policy| {
+            let runs = policy.closed.iter().map(PeerRun::written);
+            runs.flat_map(move |rule| {
+                rule.numbered_peers()
+                    .map(move |(i, p)| (policy, rule, i, p))
+            })
+        });
+        self.peers().chain(closed)
     }
 }
 
@@ -137,6 +151,7 @@ impl<'a> LintPolicy<'a> {
         Some(Self {
             object,
             policy,
+            closed: closed::peers(&policy.object, &meaning, &problems),
             meaning,
             problems: told_once(problems),
         })

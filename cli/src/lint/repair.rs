@@ -1,10 +1,12 @@
 //! Changes of the text that mend findings: they touch the bytes that they speak of and nothing else, so that comments and
 //! layout stay.
 
+use std::sync::Arc;
+
 use policy_core::FieldPath;
 
 use super::LintPolicy;
-use crate::manifest::{Part, Place};
+use crate::manifest::{Part, Place, Span};
 
 /// What mends a finding.
 #[derive(Debug, Clone)]
@@ -76,6 +78,37 @@ impl Repair {
         }
         let indent = margin.replace('-', " ");
         is_first_in_line.then(|| Self::edit(key, format!("{name}: {value}\n{indent}")))
+    }
+
+    /// Takes out `gone`, which stands right behind `kept` in the same list or mapping. None where that would take a
+    /// comment or an anchor away.
+    pub(super) fn take_out(kept: &Place, gone: &Place) -> Option<Self> {
+        let source = &gone.source;
+        let end_of = |place: &Place| {
+            let length = source.slice(place.span).trim_end().len();
+            place.span.start as usize + length
+        };
+        if !Arc::ptr_eq(source, &kept.source) || kept.span.end > gone.span.start {
+            return None;
+        }
+        let text = source.text();
+        let (start, end) = (end_of(kept), end_of(gone));
+        let between = text[start..gone.span.start as usize].trim();
+        let rest = text[end..].lines().next().unwrap_or_default();
+        let loses_something = text[gone.span.start as usize..end].contains(['#', '&']);
+        let is_neighbour = matches!(between, "" | "-" | ",");
+        if loses_something || !is_neighbour || rest.trim_start().starts_with('#') {
+            return None;
+        }
+        let span = Span {
+            start: u32::try_from(start).ok()?,
+            end: u32::try_from(end).ok()?,
+        };
+        let place = Place {
+            source: Arc::clone(source),
+            span,
+        };
+        Some(Self::edit(place, String::new()))
     }
 
     /// The same as a guess at what was meant.

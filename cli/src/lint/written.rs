@@ -1,7 +1,7 @@
 //! One entry of `ingress` or `egress` beside what it means.
 
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
-use policy_core::policy::{Peers, Ports, Rule};
+use policy_core::policy::{Peer, Peers, Ports, Rule};
 use policy_core::{Direction, FieldPath, PortSet, Protocol};
 
 use super::meaning::{named, numbered};
@@ -21,6 +21,8 @@ pub struct WrittenRule<'a> {
     pub peers: &'a Peers,
     /// On what.
     pub ports: &'a Ports,
+    /// The position in `from` or `to` of the first of these peers; 0 but for a part of a rule that was not understood.
+    pub(super) first_peer: usize,
 }
 
 impl<'a> WrittenRule<'a> {
@@ -46,7 +48,17 @@ impl<'a> WrittenRule<'a> {
             written_ports: ports.map(Vec::as_slice).unwrap_or_default(),
             peers: meant_peers,
             ports: meant_ports,
+            first_peer: 0,
         })
+    }
+
+    /// The listed peers with their positions.
+    pub(super) fn numbered_peers(&self) -> impl Iterator<Item = (usize, &'a Peer)> + use<'a> {
+        let peers = match self.peers {
+            Peers::Everyone => &[],
+            Peers::Listed(peers) => peers.as_slice(),
+        };
+        peers.iter().enumerate()
     }
 
     /// Where it stands.
@@ -61,7 +73,8 @@ impl<'a> WrittenRule<'a> {
 
     /// Where one of its peers stands.
     pub fn peer_path(&self, index: usize) -> FieldPath {
-        self.path().field(self.peers_field()).index(index)
+        let position = self.first_peer + index;
+        self.path().field(self.peers_field()).index(position)
     }
 
     /// Where one of its ports stands.

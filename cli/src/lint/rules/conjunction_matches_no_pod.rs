@@ -66,7 +66,7 @@ rule! {
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let mut elsewhere: BTreeMap<&Selector, Option<PodId>> = BTreeMap::new();
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods {
             namespaces: namespaces @ Namespaces::Matching(selector),
             pods,

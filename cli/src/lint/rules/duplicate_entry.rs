@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use policy_core::policy::{Peer, Peers, PortSpec, Ports};
 use policy_core::{Direction, FieldPath};
 
-use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity};
 
 rule! {
     /// ## What it finds
@@ -66,15 +66,22 @@ fn report<M: Ord>(
     findings: &mut Findings,
 ) {
     let mut seen: BTreeMap<M, FieldPath> = BTreeMap::new();
+    let mut previous: Option<FieldPath> = None;
     for (meaning, path) in entries {
+        let before = previous.replace(path.clone());
         let Some(first) = seen.get(&meaning) else {
             seen.insert(meaning, path);
             continue;
         };
         let message = format!("this {what} means the same as {first}");
+        // Between entries that follow each other here stands one that was not understood: then they are no neighbours in
+        // the text either, and nothing is taken out.
+        let repair = before
+            .and_then(|before| Repair::take_out(&policy.place(&before), &policy.place(&path)));
         findings.add(
             Finding::new(&RULE, policy, path, message)
                 .with_fix("remove it")
+                .with_repair(repair)
                 .with_related(policy.place(first), "the first one"),
         );
     }

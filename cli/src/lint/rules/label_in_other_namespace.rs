@@ -60,7 +60,7 @@ rule! {
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let mut known: BTreeMap<Selector, Option<PodId>> = BTreeMap::new();
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods {
             namespaces: Namespaces::Own,
             pods,

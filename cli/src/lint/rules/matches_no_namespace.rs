@@ -56,7 +56,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     if !input.objects.iter().any(|object| defines(&object.content)) {
         return;
     }
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods {
             namespaces: namespaces @ Namespaces::Matching(selector),
             ..

@@ -40,7 +40,7 @@ rule! {
 const BUILT_IN: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods {
             namespaces: namespaces @ Namespaces::Matching(selector),
             ..

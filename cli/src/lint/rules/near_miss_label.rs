@@ -6,8 +6,8 @@ use policy_core::{FieldPath, Labels, Selector};
 
 use super::split_peer;
 use crate::lint::world::is_injected;
-use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
-use crate::manifest::Content;
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity};
+use crate::manifest::{Content, Part};
 
 rule! {
     /// ## What it finds
@@ -63,7 +63,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             selector,
         ));
     }
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods { namespaces, pods } = peer else {
             continue;
         };
@@ -97,10 +97,19 @@ fn near_miss<'w>(
         .flat_map(|namespace| input.world.pods_in(namespace));
     let near = pods.find_map(|pod| {
         let miss = only_miss(selector, &pod.labels)?;
-        let (wanted, held) = miss;
-        Some(format!("pod {} has {held}, not {wanted}", pod.id))
+        Some((
+            format!(
+                "pod {} has {}, not {}",
+                pod.id,
+                text(miss.held),
+                text(miss.wanted)
+            ),
+            miss,
+        ))
     });
-    let (message, fix) = if let Some(message) = near {
+    let mut repair = None;
+    let (message, fix) = if let Some((message, miss)) = near {
+        repair = as_held(policy, &path.field("matchLabels"), &miss);
         (message, "write the label as the pods have it")
     } else {
         let workload = labelled_itself(input, &namespaces, selector)?;
@@ -109,11 +118,48 @@ fn near_miss<'w>(
             "put the labels into spec.template.metadata.labels too",
         )
     };
-    Some(Finding::new(&RULE, policy, path.clone(), message).with_fix(fix))
+    Some(
+        Finding::new(&RULE, policy, path.clone(), message)
+            .with_fix(fix)
+            .with_repair(repair),
+    )
 }
 
+/// A label that is wanted, and the one that pods have in its place.
+struct Miss<'l> {
+    wanted: (&'l str, &'l str),
+    held: (&'l str, &'l str),
+}
+
+fn text((key, value): (&str, &str)) -> String {
+    format!("{key}={value}")
+}
+
+/// Writes the label as the pods have it, where it stands in `matchLabels` under its key.
+fn as_held(policy: &LintPolicy<'_>, labels: &FieldPath, miss: &Miss<'_>) -> Option<Repair> {
+    let written = labels.field(miss.wanted.0);
+    if !policy.is_written(&written) {
+        return None;
+    }
+    let (part, new) = if miss.wanted.0 == miss.held.0 {
+        (Part::Value, miss.held.1)
+    } else if policy.is_written(&labels.field(miss.held.0)) {
+        return None;
+    } else {
+        (Part::Key, miss.held.0)
+    };
+    // Without quotes YAML reads some words, and all that looks like a number, as something else than a string.
+    let is_plain = new.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !NO_STRINGS.contains(&new.to_ascii_lowercase().as_str());
+    let place = policy.policy.fields.place(&written, part);
+    is_plain.then(|| Repair::scalar(&place, new).unsafely())
+}
+
+/// Words that YAML 1.1, and so the API server's reader, takes for a truth value or for nothing.
+const NO_STRINGS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+
 /// The wanted label and the one that looks like it, where all else matches.
-fn only_miss(selector: &Selector, labels: &Labels) -> Option<(String, String)> {
+fn only_miss<'l>(selector: &'l Selector, labels: &'l Labels) -> Option<Miss<'l>> {
     let mut unmet = selector
         .constraints()
         .filter(|(key, constraint)| !constraint.admits(labels.value(key)));
@@ -124,7 +170,7 @@ fn only_miss(selector: &Selector, labels: &Labels) -> Option<(String, String)> {
     if unmet.next().is_some() || constraint.may_lack || values.is_empty() {
         return None;
     }
-    let like = |(held_key, held): (&str, &str)| {
+    let like = |(held_key, held): (&'l str, &'l str)| {
         let wanted = values.iter().find(|value| {
             if held_key == key {
                 looks_like(value, held)
@@ -132,7 +178,10 @@ fn only_miss(selector: &Selector, labels: &Labels) -> Option<(String, String)> {
                 is_same_key(key, held_key) && ***value == *held
             }
         })?;
-        Some((format!("{key}={wanted}"), format!("{held_key}={held}")))
+        Some(Miss {
+            wanted: (key, wanted),
+            held: (held_key, held),
+        })
     };
     let mut held = labels.iter().filter(|(key, _)| !is_injected(key));
     held.find_map(like)

@@ -5,7 +5,8 @@ use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::{Namespaces, Peer};
 use policy_core::selector::{Constraint, Values};
 
-use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity};
+use crate::manifest::{Part, Span};
 
 rule! {
     /// ## What it finds
@@ -59,6 +60,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 path.field("podSelector"),
                 message,
                 "remove the podSelector",
+                without_pod_selector(policy, &path),
                 findings,
             );
         }
@@ -73,6 +75,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 path.field("namespaceSelector"),
                 message,
                 fix,
+                None,
                 findings,
             );
         }
@@ -84,12 +87,43 @@ fn is_always_met(constraint: &Constraint) -> bool {
     matches!(&constraint.values, Values::Except(values) if values.is_empty())
 }
 
+/// Takes the empty podSelector out of the peer at `path`.
+fn without_pod_selector(policy: &LintPolicy<'_>, path: &FieldPath) -> Option<Repair> {
+    let fields = &policy.policy.fields;
+    let pods = path.field("podSelector");
+    let namespaces = path.field("namespaceSelector");
+    let (key, value) = (fields.place(&pods, Part::Key), policy.place(&pods));
+    // `{}` on the line of its key, and so no alias and no text that comes from elsewhere.
+    let is_plain = value.source.slice(value.span).trim_end() == "{}"
+        && key.position().line == value.position().line;
+    let mut whole = key;
+    if !is_plain || whole.span.start >= value.span.start {
+        return None;
+    }
+    whole.span.end = value.span.end;
+    let other = fields.place(&namespaces, Part::Key);
+    if whole.span.end > other.span.start {
+        return Repair::take_out(&policy.place(&namespaces), &whole);
+    }
+    let between = Span {
+        start: whole.span.end,
+        end: other.span.start,
+    };
+    if !matches!(whole.source.slice(between).trim(), "" | ",") {
+        return None;
+    }
+    whole.span.end = other.span.start;
+    Some(Repair::edit(whole, String::new()))
+}
+
 fn add(
     policy: &LintPolicy<'_>,
     path: FieldPath,
     message: &str,
     fix: &str,
+    repair: Option<Repair>,
     findings: &mut Findings,
 ) {
-    findings.add(Finding::new(&RULE, policy, path, message.to_owned()).with_fix(fix));
+    let finding = Finding::new(&RULE, policy, path, message.to_owned());
+    findings.add(finding.with_fix(fix).with_repair(repair));
 }
