@@ -92,11 +92,15 @@ impl<'a> WrittenRule<'a> {
 
     /// Whether the rule lets pods ask for names and do nothing else.
     pub fn is_dns(&self) -> bool {
+        self.direction == Direction::Egress && self.is_about_names()
+    }
+
+    /// Whether the rule is about asking for names alone, in either direction.
+    pub fn is_about_names(&self) -> bool {
         let dns: PortSet = [(Protocol::Tcp, 53, 53), (Protocol::Udp, 53, 53)]
             .into_iter()
             .collect();
-        self.direction == Direction::Egress
-            && dns.contains_all(&numbered(self.ports))
+        dns.contains_all(&numbered(self.ports))
             && named(self.ports).all(|(_, name)| name.starts_with("dns"))
     }
 }

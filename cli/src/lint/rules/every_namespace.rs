@@ -25,8 +25,8 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// Egress on port 53 alone: allowing DNS wherever the DNS server runs is common and harmless. Egress on other listed
-    /// ports is information: collectors of metrics need it.
+    /// Port 53 alone: allowing DNS wherever the DNS server runs is common and harmless, and a DNS server is there for all.
+    /// Egress on other listed ports is information: collectors of metrics need it.
     pub(super) const RULE: Rule = Rule {
         code: "NP110",
         name: "every-namespace",
@@ -45,7 +45,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         else {
             continue;
         };
-        if namespaces.is_everything() && pods.is_everything() && !rule.is_dns() {
+        if namespaces.is_everything() && pods.is_everything() && !rule.is_about_names() {
             let path = rule.peer_path(index).field("namespaceSelector");
             let message = "an empty namespaceSelector matches every namespace: this peer is every pod of the cluster";
             let severity = match (rule.direction, rule.ports) {
