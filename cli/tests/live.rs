@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "schemas/check.rs"]
+mod check;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -28,6 +31,12 @@ if [ -f "$folder/$file" ]; then cat "$folder/$file"; exit 0; fi
 echo "error: the server doesn't have a resource type \"$file\"" >&2
 exit 1
 "#;
+
+/// What of an answer of `rollout` is not as its schema has it.
+fn faults(answer: &Value) -> Vec<String> {
+    let schema = include_str!("../../docs/schema/rollout.json");
+    check::faults(answer, &serde_json::from_str(schema).unwrap())
+}
 
 const FORBIDDEN: &str = "Error from server (Forbidden): it is forbidden: User \"u\" cannot list";
 
@@ -182,6 +191,11 @@ fn a_node_that_lags_is_named_with_the_reason() {
         (1, &json!(0), &json!(3))
     );
     assert_eq!(answer["lagging"][2]["node"], "node-c");
+    assert_eq!(faults(&answer), [""; 0]);
+    let (_, out, _) = cluster.nopal(&["rollout", "shop/db", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["policy"], "shop/db");
+    assert_eq!(faults(&answer), [""; 0]);
 }
 
 #[test]

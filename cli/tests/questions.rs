@@ -394,3 +394,11 @@ fn pods_that_no_input_holds_can_differ_alone() {
     let (code, _, errors) = folder.nopal(&["equiv", "a.yaml", "nowhere.yaml"]);
     assert_eq!(code, 2, "{errors}");
 }
+
+#[test]
+fn what_cannot_be_read_is_not_told_to_open_nothing() {
+    let folder = Folder::with(&[]);
+    let (code, text, errors) = folder.nopal(&["exposure", "nowhere.yaml"]);
+    assert_eq!((code, text.as_str()), (2, ""));
+    assert!(errors.contains("error: no answer: "), "{errors}");
+}

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "schemas/check.rs"]
+mod check;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -151,6 +154,9 @@ fn summary(line: &str) -> String {
             .map_or_else(|| value.to_string(), str::to_owned)
     };
     assert!(text(&line["time"]).ends_with('Z'), "{line}");
+    let schema = include_str!("../../docs/schema/watch-denied.json");
+    let schema = serde_json::from_str(schema).unwrap();
+    assert_eq!(check::faults(&line, &schema), [""; 0], "{line}");
     assert_eq!(line["reply"], false, "{line}");
     assert!(!text(&line["class"]).is_empty(), "{line}");
     let [pod, peer] = ["pod", "peer"].map(|end| {

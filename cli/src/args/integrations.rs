@@ -42,12 +42,32 @@ pub enum Schemas {
     Explain,
     /// `nopal matrix --format json`.
     Matrix,
+    /// `nopal matrix --group --format json`.
+    MatrixGroups,
     /// `nopal diff --format json`.
     Diff,
+    /// `nopal exposure --format json`.
+    Exposure,
+    /// `nopal query --format json`.
+    Query,
+    /// `nopal equiv --format json`.
+    Equiv,
+    /// `nopal coverage --format json`.
+    Coverage,
+    /// `nopal graph --format json`.
+    Graph,
+    /// `nopal suggest --format json`.
+    Suggest,
     /// `nopal test --format json`.
     Test,
     /// `nopal demo --format json`.
     Demo,
+    /// `nopal status --format json`.
+    Status,
+    /// Each line of `nopal watch-denied --format json`.
+    WatchDenied,
+    /// `nopal rollout --format json`.
+    Rollout,
     /// The files that `nopal test` reads.
     ConnectivityTest,
 }

@@ -14,6 +14,11 @@ pub(super) fn run(arguments: &Arguments, options: &Exposure) -> Outcome {
         let direction = direction.into();
         exposure.lines.retain(|line| line.direction == direction);
     }
+    if exposure.lines.is_empty() && !manifests.errors.is_empty() {
+        // "Nothing" would be taken for an answer.
+        report::print_error("error: no answer: what could not be read may be a policy or a pod");
+        return Outcome::Unreadable;
+    }
     report::print(&report::exposure::exposure(&exposure, options.format));
     if !manifests.errors.is_empty() {
         return Outcome::Unreadable;
