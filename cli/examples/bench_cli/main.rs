@@ -63,7 +63,7 @@ fn measure(nopal: &str, folder: &Path) {
     let ends = ["--from", "ns-0/app-0-0", "--to", "ns-7/app-0-7"];
     let [from, source, to, target] = ends;
     let asked = vec!["explain", &old, from, source, to, target, "--port", "8080"];
-    let query = vec!["query", &old, "--from", "any", "--to", "ns:*"];
+    let query = vec!["query", &old, "--from", "external", "--to", "pods"];
     let json = ["--format", "json"];
     for (cluster, arguments) in [
         ("real", [&["lint", &old], &json[..]].concat()),
@@ -91,12 +91,9 @@ fn measure(nopal: &str, folder: &Path) {
         ),
     ] {
         let options = arguments.iter().skip_while(|word| !word.starts_with("--"));
-        let shown = options.filter(|word| **word != "--format" && **word != "json");
-        let shown: Vec<&str> = shown.copied().collect();
-        let command = format!(
-            "`nopal {}`",
-            [&arguments[..1], &shown[..]].concat().join(" ")
-        );
+        let shown: Vec<&str> = options.copied().collect();
+        let command = [&arguments[..1], &shown[..]].concat().join(" ");
+        let command = format!("`nopal {}`", command.replace(" --format json", ""));
         let (time, kibibytes) = command_of(nopal, &arguments);
         println!(
             "| {cluster} | {command} | {time:.2?} | {} MiB |",
