@@ -5,9 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "bench-agent: please run as root" >&2; exit 1; }
 
-page=docs/benchmarks.md
-begin='<!-- agent: begin -->'
-end='<!-- agent: end -->'
+. docs/bench-section.sh
 # The agent as it is shipped: static.
 triple=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --release --target "$triple" -p nopal-agent --bins --examples
@@ -19,7 +17,7 @@ small=()
 [ "${1:-}" = --quick ] && small=(10000 7500)
 
 {
-    echo "$begin"
+    echo '<!-- agent: begin -->'
     cat <<'EOM'
 ## The agent
 
@@ -27,7 +25,7 @@ Made by `make bench-agent`. etcd, a real API server, the agent and what makes th
 table of one node of 100 pods.
 
 EOM
-    echo "Machine: $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)), Linux $(uname -r), $(nft --version | cut -d' ' -f1-2)."
+    machine "$(nft --version | cut -d' ' -f1-2)"
     echo "Load of the machine before the measurement: $(cut -d' ' -f1-3 /proc/loadavg) (processes that run or wait, over 1, 5 and 15 minutes)."
     cat <<'EOM'
 
@@ -50,21 +48,11 @@ EOM
     ip netns add "$namespace"
     ip netns exec "$namespace" "$programs/examples/store" "${small[@]}"
     ip netns del "$namespace"
-    echo "$end"
+    echo '<!-- agent: end -->'
 } > "$section"
 
 if [ "${1:-}" = --quick ]; then
     cat "$section"
     exit 0
 fi
-if grep -qF "$begin" "$page"; then
-    awk -v begin="$begin" -v end="$end" -v section="$section" '
-        $0 == begin { while ((getline line < section) > 0) print line; skip = 1 }
-        !skip { print }
-        $0 == end { skip = 0 }
-    ' "$page" > "$page.new"
-    mv "$page.new" "$page"
-else
-    { echo; cat "$section"; } >> "$page"
-fi
-echo "written: the agent's section of $page"
+write_section "agent" "$section"

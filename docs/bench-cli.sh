@@ -4,16 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-page=docs/benchmarks.md
-begin='<!-- command: begin -->'
-end='<!-- command: end -->'
+. docs/bench-section.sh
 target=${CARGO_TARGET_DIR:-target}
 cargo build --quiet --release -p nopal --bin nopal --example bench_cli
 section=$(mktemp)
 trap 'rm -f "$section"' EXIT
 
 {
-    echo "$begin"
+    echo '<!-- command: begin -->'
     cat <<'EOM'
 ## The command
 
@@ -22,24 +20,14 @@ namespace; `diff` compares it with itself after every fiftieth policy got anothe
 included, medians of five runs (of one where it takes more than ten seconds); memory is the most that was resident.
 
 EOM
-    echo "Machine: $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)), Linux $(uname -r), $(rustc --version | cut -d' ' -f1-2)."
+    machine "$(rustc --version | cut -d' ' -f1-2)"
     echo
     "$target/release/examples/bench_cli" "$target/release/nopal"
-    echo "$end"
+    echo '<!-- command: end -->'
 } > "$section"
 
 if [ "${1:-}" = --print ]; then
     cat "$section"
     exit 0
 fi
-if grep -qF "$begin" "$page"; then
-    awk -v begin="$begin" -v end="$end" -v section="$section" '
-        $0 == begin { while ((getline line < section) > 0) print line; skip = 1 }
-        !skip { print }
-        $0 == end { skip = 0 }
-    ' "$page" > "$page.new"
-    mv "$page.new" "$page"
-else
-    { echo; cat "$section"; } >> "$page"
-fi
-echo "written: the command's section of $page"
+write_section "command" "$section"

@@ -5,9 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "bench-dataplane: please run as root" >&2; exit 1; }
 
-page=docs/benchmarks.md
-begin='<!-- data plane: begin -->'
-end='<!-- data plane: end -->'
+. docs/bench-section.sh
 target=${CARGO_TARGET_DIR:-target}
 cargo build --quiet --release -p nft-backend --examples
 section=$(mktemp)
@@ -22,7 +20,7 @@ table() {
 }
 
 {
-    echo "$begin"
+    echo '<!-- data plane: begin -->'
     cat <<'EOM'
 ## Data plane
 
@@ -33,7 +31,7 @@ are about; without that only a flow's first packet would. "Established" is a flo
 which translate them one by one.
 
 EOM
-    echo "Machine: $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)), Linux $(uname -r), $(nft --version | cut -d' ' -f1-2)."
+    machine "$(nft --version | cut -d' ' -f1-2)"
     echo
     "$target/release/examples/dataplane" "$@"
     echo "### One event at a large table, from the event to the kernel"
@@ -43,21 +41,11 @@ EOM
     echo "### Single transactions at a large table"
     echo
     table commit
-    echo "$end"
+    echo '<!-- data plane: end -->'
 } > "$section"
 
 if [ "${1:-}" = --quick ]; then
     cat "$section"
     exit 0
 fi
-if grep -qF "$begin" "$page"; then
-    awk -v begin="$begin" -v end="$end" -v section="$section" '
-        $0 == begin { while ((getline line < section) > 0) print line; skip = 1 }
-        !skip { print }
-        $0 == end { skip = 0 }
-    ' "$page" > "$page.new"
-    mv "$page.new" "$page"
-else
-    { echo; cat "$section"; } >> "$page"
-fi
-echo "written: the data plane's section of $page"
+write_section "data plane" "$section"

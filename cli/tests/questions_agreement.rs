@@ -177,7 +177,7 @@ fn what_is_exposed_passes_from_everybody_it_is_said_to_be_open_to() {
 #[test]
 fn equivalence_agrees_with_flows_in_random_clusters() {
     let (mut same, mut different, mut confirmed) = (0, 0, 0);
-    for seed in 0..150 {
+    for seed in 0..240 {
         let objects = random_cluster(seed, Size::SMALL);
         let one: Value = serde_json::from_str(&objects.to_json_list()).unwrap();
         let mut rng = Rng::new(seed);
@@ -213,7 +213,7 @@ fn equivalence_agrees_with_flows_in_random_clusters() {
         }
     }
     assert!(
-        same > 10 && different > 30 && confirmed > 50,
+        same > 10 && different > 50 && confirmed > 50,
         "{same} {different} {confirmed}"
     );
 }

@@ -31,7 +31,12 @@ const BUSY: u16 = 6050;
 
 /// The rules of the node under these policies: a name, the `app` that it selects, and the rest of its spec.
 fn rules(policies: &[(&str, &str, String)]) -> Ruleset {
-    let mut objects = OBJECTS.to_owned();
+    rules_beside("", policies)
+}
+
+/// The same with more objects on the node.
+fn rules_beside(more: &str, policies: &[(&str, &str, String)]) -> Ruleset {
+    let mut objects = format!("{OBJECTS}{more}");
     for (name, app, spec) in policies {
         write!(
             objects,
@@ -151,11 +156,14 @@ fn an_increment_cuts_what_it_denies_and_nothing_else() {
     cut_and_recover("nopal-st-incr", Some(&before), &after, way);
 }
 
-/// So wide a range of ports is in an interval set, which no element is taken from.
+/// A pod comes to the class of `db`, or goes, and the class gains and loses elements at the same time.
 #[test]
 fn a_switch_cuts_what_it_denies_and_nothing_else() {
-    let [before, after] = [(CUT, CUT + 99), (CUT + 50, CUT + 99)]
-        .map(|more| rules(&[("db", "db", only("ingress", &kept_and(more)))]));
+    let mate = "---\n{kind: Pod, metadata: {namespace: shop, name: mate, labels: {app: db}}, \
+                spec: {nodeName: node-a, containers: []}, status: {podIPs: [{ip: 10.0.1.99}]}}\n";
+    let before = rules(&[("db", "db", only("ingress", &kept_and(span(CUT))))]);
+    let instead = kept_and((CUT + 50, CUT + 50));
+    let after = rules_beside(mate, &[("db", "db", only("ingress", &instead))]);
     let way = Way::live(Update::Switch);
     cut_and_recover("nopal-st-swit", Some(&before), &after, way);
 }

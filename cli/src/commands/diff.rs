@@ -7,26 +7,13 @@ use crate::inventory::Pair;
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
-    let mut read = Vec::new();
-    for version in [&options.old, &options.new] {
-        match load::version(
-            arguments,
-            version,
-            &options.namespace,
-            options.kubeconfig.as_deref(),
-        ) {
-            Ok(manifests) => read.push(manifests),
-            Err(message) => {
-                report::print_error(&format!("error: {version}: {message}"));
-                return Outcome::Unreadable;
-            }
-        }
-    }
-    for manifests in &read {
-        report::input(manifests, arguments.verbose);
-    }
-    let [old, new] = [&read[0], &read[1]];
-    let difference = difference(&Pair::new(old, new));
+    let versions = [&options.old, &options.new];
+    let kubeconfig = options.kubeconfig.as_deref();
+    let Some([old, new]) = load::versions(arguments, versions, &options.namespace, kubeconfig)
+    else {
+        return Outcome::Unreadable;
+    };
+    let difference = difference(&Pair::new(&old, &new));
     report::print(&report::diff::diff(&difference, options.format));
     if !old.errors.is_empty() || !new.errors.is_empty() {
         return Outcome::Unreadable;

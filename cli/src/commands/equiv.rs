@@ -8,34 +8,21 @@ use crate::questions::equivalence::{Unlike, unlike};
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Equiv) -> Outcome {
-    let mut read = Vec::new();
-    for version in [&options.one, &options.other] {
-        match load::version(
-            arguments,
-            version,
-            &options.namespace,
-            options.kubeconfig.as_deref(),
-        ) {
-            Ok(manifests) => read.push(manifests),
-            Err(message) => {
-                report::print_error(&format!("error: {version}: {message}"));
-                return Outcome::Unreadable;
-            }
-        }
-    }
-    for manifests in &read {
-        report::input(manifests, arguments.verbose);
-    }
-    if read.iter().any(|manifests| !manifests.errors.is_empty()) {
+    let versions = [&options.one, &options.other];
+    let kubeconfig = options.kubeconfig.as_deref();
+    let Some([one, other]) = load::versions(arguments, versions, &options.namespace, kubeconfig)
+    else {
+        return Outcome::Unreadable;
+    };
+    if !one.errors.is_empty() || !other.errors.is_empty() {
         report::print_error("error: no answer: what could not be read may be a policy or a pod");
         return Outcome::Unreadable;
     }
-    let [one, other] = [&read[0], &read[1]];
-    let difference = difference(&Pair::new(one, other));
+    let difference = difference(&Pair::new(&one, &other));
     let unlike = match options.scope {
         Scope::Input => Unlike::default(),
         Scope::Any => {
-            let [one, other] = [one, other].map(|it| Inventory::new(it, MadeUp::Nothing).cluster);
+            let [one, other] = [&one, &other].map(|it| Inventory::new(it, MadeUp::Nothing).cluster);
             unlike(one.policies(), other.policies())
         }
     };

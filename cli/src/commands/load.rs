@@ -49,8 +49,31 @@ pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_
     (inventory, outcome)
 }
 
+/// What two versions hold, with what is to be said of reading them; nothing if one of them is not there.
+pub(super) fn versions(
+    arguments: &Arguments,
+    versions: [&Version; 2],
+    namespace: &str,
+    kubeconfig: Option<&Path>,
+) -> Option<[Manifests; 2]> {
+    let mut read = Vec::new();
+    for named in versions {
+        match version(arguments, named, namespace, kubeconfig) {
+            Ok(manifests) => read.push(manifests),
+            Err(message) => {
+                report::print_error(&format!("error: {named}: {message}"));
+                return None;
+            }
+        }
+    }
+    for manifests in &read {
+        report::input(manifests, arguments.verbose);
+    }
+    read.try_into().ok()
+}
+
 /// What a version holds. The files of a revision have its name before theirs in messages; `kubeconfig` knows the clusters.
-pub(super) fn version(
+fn version(
     arguments: &Arguments,
     version: &Version,
     namespace: &str,
