@@ -4,13 +4,14 @@
 
 use std::time::Instant;
 
+use nft_backend::digest::Digest;
 use nft_backend::kernel::Kernel;
 use nft_backend::live::Update;
 use nft_backend::notifications::Notices;
 use policy_core::{Changes, Engine, Event};
 use tokio::sync::watch;
 
-use crate::dataplane::{Dataplane, DataplaneError, Handled};
+use crate::dataplane::{Copied, Dataplane, DataplaneError, Handled};
 use crate::kind::Kind;
 use crate::ledger::Entries;
 use crate::report::Reporter;
@@ -36,6 +37,27 @@ pub struct Enforcer<K, N> {
     pending: Vec<Pending>,
     /// Not everything that is known is in force.
     is_behind: bool,
+    /// What is on disk.
+    saved: Option<Digest>,
+}
+
+/// Rules on their way to the disk.
+#[derive(Debug)]
+pub struct Unsaved {
+    store: Store,
+    rules: Copied,
+}
+
+impl Unsaved {
+    /// Writes them; gives what is to be [noted](Enforcer::note_saved).
+    ///
+    /// # Errors
+    /// When the file system refuses; what was on disk stays there.
+    pub fn write(self) -> Result<Digest, StateError> {
+        let digest = self.rules.digest();
+        self.store.write(&self.rules.saved())?;
+        Ok(digest)
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +85,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             shared,
             pending: Vec::new(),
             is_behind: true,
+            saved: None,
         }
     }
 
@@ -142,23 +165,21 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         self.dataplane.due()
     }
 
-    /// Writes what is in force to disk, if there is a place for it; false when that should be tried again.
-    pub fn save(&mut self) -> bool {
-        let Some(store) = self.store.as_ref().filter(|_| !self.is_behind) else {
-            return true;
-        };
-        let saved = match self.dataplane.saved() {
-            Ok(saved) => saved,
-            Err(error) => {
-                tracing::warn!(%error, "the rules cannot be saved for the next boot");
-                return true;
-            }
-        };
-        let written: Result<(), StateError> = store.write(&saved);
-        if let Err(error) = &written {
-            tracing::warn!(%error, "the rules are not saved for the next boot; it is tried again");
+    /// What is in force and not on disk yet, to be written beside the sync; `None` when there is nothing to write, or no
+    /// place for it.
+    pub fn unsaved(&self) -> Option<Unsaved> {
+        let store = self.store.as_ref().filter(|_| !self.is_behind)?;
+        if self.saved == Some(self.dataplane.digest()) {
+            return None;
         }
-        written.is_ok()
+        let rules = self.dataplane.copied()?;
+        let store = store.clone();
+        Some(Unsaved { store, rules })
+    }
+
+    /// What was [`unsaved`](Self::unsaved) is on disk now.
+    pub fn note_saved(&mut self, digest: Digest) {
+        self.saved = Some(digest);
     }
 
     fn take(&mut self, batches: Vec<Batch>) -> Changes {

@@ -224,6 +224,16 @@ pub fn plan(
     })
 }
 
+/// The two transactions that bring what is in force, under the names that it has there, into a kernel without our table:
+/// *create* and *switch*.
+#[must_use]
+pub fn again(mut in_force: Ruleset) -> (Transaction, Transaction) {
+    let table = in_force.table.clone();
+    let base = in_force.chains.remove(&Name::fixed(BASE));
+    let switch = switch(&table, base.unwrap_or_default(), false);
+    (create(in_force), switch)
+}
+
 /// Makes a table write and accept this generation, and tell it.
 pub(crate) fn begin_generation(ruleset: &mut Ruleset, bits: MarkBits, generation: Generation) {
     set_generation(ruleset, bits, generation);

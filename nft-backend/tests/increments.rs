@@ -12,11 +12,14 @@ use common::watched::{Watched, standing, trials};
 use nft_backend::config::{Config, Deny};
 use nft_backend::diff::{NeedsLoad, diff};
 use nft_backend::drift::drift;
+use nft_backend::fake::FakeKernel;
 use nft_backend::generation::MarkBits;
+use nft_backend::in_force::InForce;
 use nft_backend::interpreter::{Outcome, execute};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::layout::set_generation;
 use nft_backend::live::{Live, Update, UpdateError};
+use nft_backend::load::again;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
 use policy_core::RuleGraph;
@@ -118,6 +121,20 @@ impl Node {
         set_generation(&mut expected, bits, generation);
         let found = objects_of(self.kernel.table(&table).unwrap(), without_epoch);
         assert_eq!(found, objects_of(&expected, str::to_owned), "{context}");
+        self.check_again(&in_force, context);
+    }
+
+    /// What is in force can be brought into an empty kernel just as it is: after a boot.
+    fn check_again(&self, in_force: &InForce, context: &str) {
+        let mut empty = FakeKernel::new();
+        let (create, switch) = again(self.live.contents().unwrap().clone());
+        empty.apply(&create).unwrap();
+        let table = config().table;
+        let before = empty.outline(&table).unwrap().unwrap();
+        assert_eq!(before.epoch(), None, "{context}: it leads nowhere yet");
+        empty.apply(&switch).unwrap();
+        let booted = empty.list(&table).unwrap();
+        assert_eq!(booted.as_ref(), Some(in_force), "{context}");
     }
 
     /// The mark of a flow that is accepted now.

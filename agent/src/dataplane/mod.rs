@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nft_backend::config::Config;
+use nft_backend::digest::Digest;
 use nft_backend::guard::{Guard, GuardError};
 use nft_backend::kernel::Kernel;
 use nft_backend::layout::LayoutError;
 use nft_backend::live::Update;
-use nft_backend::load::{self, LoadError, StandingFlows};
 use nft_backend::netlink::Netlink;
 use nft_backend::node::Node;
 use nft_backend::notifications::{Notices, Notifications};
@@ -23,9 +23,7 @@ use policy_core::{Changes, RuleId};
 
 pub use nft_backend::guard::Handled;
 pub use open::{OpenError, Opened, open};
-pub use saved::{Restored, remove, restore};
-
-use crate::state::Saved;
+pub use saved::{Copied, Restored, remove, restore};
 
 /// Our table in one kernel, for one node.
 #[derive(Debug)]
@@ -58,9 +56,6 @@ pub enum DataplaneError {
     /// The table could not be changed or looked after.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// A load from empty could not be planned.
-    #[error(transparent)]
-    Load(#[from] LoadError),
 }
 
 impl<K: Kernel, N: Notices> Dataplane<K, N> {
@@ -113,14 +108,15 @@ impl<K: Kernel, N: Notices> Dataplane<K, N> {
         self.guard.repairs()
     }
 
-    /// What a boot without API server needs.
-    ///
-    /// # Errors
-    /// When the rules cannot be laid out or loaded.
-    pub fn saved(&self) -> Result<Saved, DataplaneError> {
-        let desired = self.guard.desired().ruleset()?;
-        let load = load::plan(&desired, &self.config, None, StandingFlows::Recheck)?;
-        Ok(saved::of(&load, &self.node, &self.config))
+    /// What is in force, for a boot without API server; `None` while that is not known.
+    pub fn copied(&self) -> Option<Copied> {
+        let contents = self.guard.contents()?.clone();
+        Some(Copied::new(&self.node, contents, self.digest()))
+    }
+
+    /// By which it is known whether what should be in force has changed.
+    pub fn digest(&self) -> Digest {
+        self.guard.desired().digest()
     }
 
     /// Whether packets are counted for rules: then changes have to be those of an engine that tells rules.

@@ -1,22 +1,50 @@
 //! Rules from the disk, and away with them: what is done to the table before and after an agent's life.
 
 use nft_backend::config::Config;
+use nft_backend::digest::Digest;
 use nft_backend::kernel::{ApplyError, Kernel};
-use nft_backend::load::Load;
+use nft_backend::load;
 use nft_backend::nft::Nft;
+use nft_backend::ruleset::Ruleset;
 use nft_backend::transaction::{Target, Transaction};
 
 use crate::state::Saved;
 
-/// A load into an empty kernel, as it is kept.
-pub(super) fn of(load: &Load, node: &str, config: &Config) -> Saved {
-    let text =
-        |transaction: &Transaction| String::from_utf8_lossy(&transaction.to_json()).into_owned();
-    Saved {
-        node: node.to_owned(),
-        table: config.table.to_string(),
-        create: text(&load.create),
-        switch: text(&load.switch),
+/// What is in force at a moment, to be kept for the next boot. It costs a copy; all else can be done on another thread.
+#[derive(Debug)]
+pub struct Copied {
+    node: String,
+    contents: Ruleset,
+    digest: Digest,
+}
+
+impl Copied {
+    pub(super) fn new(node: &str, contents: Ruleset, digest: Digest) -> Self {
+        Self {
+            node: node.to_owned(),
+            contents,
+            digest,
+        }
+    }
+
+    /// By which it is known whether something else is in force since.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// As it is kept: what brings it into an empty kernel.
+    pub fn saved(self) -> Saved {
+        let text = |transaction: &Transaction| {
+            String::from_utf8_lossy(&transaction.to_json()).into_owned()
+        };
+        let table = self.contents.table.to_string();
+        let (create, switch) = load::again(self.contents);
+        Saved {
+            node: self.node,
+            table,
+            create: text(&create),
+            switch: text(&switch),
+        }
     }
 }
 

@@ -208,17 +208,26 @@ fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
     assert!(told.borrow_and_update().is_empty());
 }
 
+/// Writes what is to be written, and says whether there was anything.
+fn save(enforcer: &mut Enforcer<Held, Held>) -> bool {
+    let Some(unsaved) = enforcer.unsaved() else {
+        return false;
+    };
+    enforcer.note_saved(unsaved.write().unwrap());
+    true
+}
+
 #[test]
 fn what_is_not_in_force_is_not_saved() {
     let (enforcer, _, held) = enforcer();
     let directory = tempfile::tempdir().unwrap();
     let store = Store::new(directory.path());
     let mut enforcer = enforcer.saving_to(store.clone());
-    enforcer.save();
+    assert!(!save(&mut enforcer));
     assert_eq!(store.read().unwrap(), None);
     let web = batch(Kind::Pods, vec![pod("web", "10.0.0.1")]);
     enforcer.sync(vec![web]).unwrap();
-    enforcer.save();
+    assert!(save(&mut enforcer));
     let saved = store.read().unwrap();
     assert!(saved.is_some());
     held.kernel(|kernel| kernel.fail(1, refused()));
@@ -226,9 +235,29 @@ fn what_is_not_in_force_is_not_saved() {
     enforcer
         .sync(vec![batch(Kind::Policies, vec![deny])])
         .unwrap_err();
-    enforcer.save();
+    assert!(!save(&mut enforcer));
     assert_eq!(store.read().unwrap(), saved);
     enforcer.sync(Vec::new()).unwrap();
-    enforcer.save();
+    assert!(save(&mut enforcer));
     assert_ne!(store.read().unwrap(), saved);
+}
+
+#[test]
+fn what_changes_nothing_on_this_node_is_not_written_to_disk_again() {
+    let (enforcer, _, _) = enforcer();
+    let directory = tempfile::tempdir().unwrap();
+    let mut enforcer = enforcer.saving_to(Store::new(directory.path()));
+    let deny = policy("deny", &json!({"podSelector": {}}));
+    let web = |address| batch(Kind::Pods, vec![pod("web", address)]);
+    let batches = vec![web("10.0.0.1"), batch(Kind::Policies, vec![deny])];
+    enforcer.sync(batches).unwrap();
+    assert!(save(&mut enforcer) && !save(&mut enforcer));
+    enforcer.sync(vec![web("10.0.0.1")]).unwrap();
+    assert!(!save(&mut enforcer));
+    // A copy that is on its way to the disk is not of what comes into force meanwhile.
+    enforcer.sync(vec![web("10.0.0.2")]).unwrap();
+    let copied = enforcer.unsaved().unwrap();
+    enforcer.sync(vec![web("10.0.0.3")]).unwrap();
+    enforcer.note_saved(copied.write().unwrap());
+    assert!(save(&mut enforcer));
 }

@@ -5,6 +5,7 @@
 //! and the next attempt comes after a growing pause. What others do to the table is undone as soon as the kernel tells.
 
 mod alarm;
+mod saver;
 mod schedule;
 
 pub use alarm::Alarm;
@@ -20,12 +21,13 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::enforcer::Enforcer;
+use crate::enforcer::{Enforcer, Unsaved};
 use crate::jitter;
 use crate::kind::Kind;
 use crate::metrics::gauge;
 use crate::status::Shared;
 use crate::watch::Batch;
+use saver::Saver;
 
 /// Changes that wait, and which kinds have been seen as a whole.
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ where
     let mut stop = pin!(stop);
     let mut schedule = Schedule::new(timing);
     let mut backlog = Backlog::default();
+    let mut saver = Saver::default();
     loop {
         let next = schedule.next();
         tokio::select! {
@@ -90,6 +93,11 @@ where
             }
             () = until(next) => {
                 let Some((_, task)) = next else { continue };
+                if task == Task::Save && saver.is_busy() {
+                    // The disk is slow: what is on its way comes first.
+                    schedule.save_failed(now());
+                    continue;
+                }
                 let batches = match task {
                     Task::Sync => {
                         schedule.begin(now());
@@ -97,13 +105,13 @@ where
                     }
                     _ => Vec::new(),
                 };
-                let (back, succeeded) = spawn_blocking(move || work(enforcer, task, batches)).await?;
-                enforcer = back;
+                let done = spawn_blocking(move || work(enforcer, task, batches)).await?;
+                let succeeded = done.succeeded;
+                enforcer = done.enforcer;
+                saver.write(done.unsaved);
                 shared.metrics().queue.set(gauge(backlog.changes()));
                 schedule.done(task, now());
-                if task == Task::Save && !succeeded {
-                    schedule.save_failed(now());
-                } else if !succeeded {
+                if !succeeded {
                     // The next sync tries again what a look could not repair.
                     schedule.failed(now(), jitter::share());
                     continue;
@@ -115,27 +123,48 @@ where
                     schedule.look(due);
                 }
             }
+            written = saver.ends() => match written? {
+                Some(digest) => enforcer.note_saved(digest),
+                None => schedule.save_failed(now()),
+            },
             // What was in force before the first sync is not looked after.
             () = alarm.rings(), if shared.is_ready() => schedule.look(now()),
         }
     }
-    spawn_blocking(move || enforcer.save()).await?;
-    Ok(())
+    saver.drain().await?;
+    saver.write(spawn_blocking(move || enforcer.unsaved()).await?);
+    saver.drain().await
 }
 
-/// Does one task; gives whether it succeeded.
+/// What became of a task.
+struct Done<K, N> {
+    enforcer: Enforcer<K, N>,
+    succeeded: bool,
+    /// What is to be written to disk.
+    unsaved: Option<Unsaved>,
+}
+
+/// Does one task.
 fn work<K: Kernel, N: Notices>(
     mut enforcer: Enforcer<K, N>,
     task: Task,
     batches: Vec<Batch>,
-) -> (Enforcer<K, N>, bool) {
+) -> Done<K, N> {
+    let mut unsaved = None;
     let succeeded = match task {
         Task::Sync => enforcer.sync(batches).is_ok(),
-        Task::Save => enforcer.save(),
         Task::Look => enforcer.look().is_ok(),
         Task::Verify => enforcer.verify().is_ok(),
+        Task::Save => {
+            unsaved = enforcer.unsaved();
+            true
+        }
     };
-    (enforcer, succeeded)
+    Done {
+        enforcer,
+        succeeded,
+        unsaved,
+    }
 }
 
 /// tokio's clock, which tests can hold.
@@ -151,197 +180,4 @@ async fn until(next: Option<(std::time::Instant, Task)>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dataplane::Dataplane;
-    use crate::held::Held;
-    use crate::watch::{Change, Identity, Trouble};
-    use nft_backend::config::Config;
-    use nft_backend::kernel::ApplyError;
-    use policy_core::{Event, PodId, lower};
-    use serde_json::json;
-    use std::time::Duration;
-    use tokio::sync::mpsc::{Sender, channel};
-    use tokio::sync::oneshot;
-    use tokio::time::sleep;
-
-    struct Running {
-        kernel: Held,
-        shared: Shared,
-        queue: Sender<Batch>,
-        stop: oneshot::Sender<()>,
-        task: tokio::task::JoinHandle<Result<(), JoinError>>,
-    }
-
-    fn start() -> Running {
-        let kernel = Held::default();
-        let shared = Shared::new("node-a");
-        let told = kernel.clone();
-        let dataplane = Dataplane::new("node-a", Config::default(), kernel.clone(), told);
-        let enforcer = Enforcer::new("node-a", dataplane.unwrap(), shared.clone());
-        let (queue, receiver) = channel(1_000);
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async { stopped.await.unwrap_or_default() };
-        let task = run(
-            enforcer,
-            receiver,
-            Alarm::silent(),
-            Timing::default(),
-            shared.clone(),
-            stopped,
-        );
-        Running {
-            kernel,
-            shared,
-            queue,
-            stop,
-            task: tokio::spawn(task),
-        }
-    }
-
-    fn batch(kind: Kind, event: Option<Event>, is_complete: bool) -> Batch {
-        let change = |event| Change {
-            event: Some(event),
-            version: 1,
-            identity: Identity::default(),
-            trouble: Trouble::None,
-        };
-        Batch {
-            kind,
-            changes: event.into_iter().map(change).collect(),
-            is_complete,
-            received: std::time::Instant::now(),
-            ticket: 0,
-        }
-    }
-
-    fn pod(number: u8) -> Event {
-        let object = json!({
-            "metadata": {"name": format!("p{number}"), "namespace": "shop"},
-            "spec": {"nodeName": "node-a", "containers": []},
-            "status": {"podIPs": [{"ip": format!("10.0.0.{number}")}]},
-        });
-        Event::Pod(lower::pod(&serde_json::from_value(object).unwrap()).0)
-    }
-
-    fn deny() -> Event {
-        let object = json!({
-            "metadata": {"name": "deny", "namespace": "shop"},
-            "spec": {"podSelector": {}},
-        });
-        Event::Policy(lower::policy(&serde_json::from_value(object).unwrap(), &[]).0)
-    }
-
-    /// Lets time pass until something holds. Held time goes on only while no thread works.
-    async fn settle(until: impl Fn() -> bool) {
-        for _ in 0..10_000 {
-            if until() {
-                return;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        panic!("what was waited for did not happen");
-    }
-
-    async fn start_complete() -> Running {
-        let running = start();
-        for kind in Kind::ALL {
-            let event = (kind == Kind::Policies).then(deny);
-            running.queue.send(batch(kind, event, true)).await.unwrap();
-        }
-        settle(|| running.shared.is_ready()).await;
-        running
-    }
-
-    fn transactions(running: &Running) -> usize {
-        running.kernel.kernel(|kernel| kernel.applied().len())
-    }
-
-    fn pods(running: &Running) -> serde_json::Value {
-        running.shared.document()["counts"]["pods"].clone()
-    }
-
-    fn syncs(running: &Running) -> u64 {
-        let text = running.shared.metrics().text();
-        let name = "nopal_sync_duration_seconds_count ";
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap().parse().unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_applied_before_all_kinds_were_seen_as_a_whole() {
-        let running = start();
-        for kind in [Kind::Pods, Kind::Nodes, Kind::Namespaces] {
-            running.queue.send(batch(kind, None, true)).await.unwrap();
-        }
-        let partial = batch(Kind::Policies, Some(deny()), false);
-        running.queue.send(partial).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
-        assert_eq!(transactions(&running), 0);
-        assert!(!running.shared.is_ready());
-        running
-            .queue
-            .send(batch(Kind::Policies, None, true))
-            .await
-            .unwrap();
-        settle(|| running.shared.is_ready()).await;
-        assert!(transactions(&running) > 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_changes_under_load_are_one_update() {
-        let running = start_complete().await;
-        sleep(Duration::from_secs(1)).await;
-        running
-            .queue
-            .send(batch(Kind::Pods, Some(pod(1)), false))
-            .await
-            .unwrap();
-        settle(|| pods(&running) == 1).await;
-        let before = syncs(&running);
-        // All within the window after the first, which went out at once.
-        for number in 2..=40 {
-            running
-                .queue
-                .send(batch(Kind::Pods, Some(pod(number)), false))
-                .await
-                .unwrap();
-        }
-        settle(|| pods(&running) == 40).await;
-        assert_eq!(syncs(&running), before + 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failed_update_is_tried_again_by_itself() {
-        let running = start_complete().await;
-        sleep(Duration::from_secs(1)).await;
-        let refused = ApplyError::Refused {
-            stderr: "busy".to_owned(),
-        };
-        running.kernel.kernel(|kernel| kernel.fail(1, refused));
-        running
-            .queue
-            .send(batch(Kind::Pods, Some(pod(1)), false))
-            .await
-            .unwrap();
-        settle(|| running.shared.document()["error"].is_string()).await;
-        assert_eq!(pods(&running), 0);
-        settle(|| pods(&running) == 1).await;
-        assert!(running.shared.document()["error"].is_null());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_end_leaves_the_rules_in_force() {
-        let running = start_complete().await;
-        let gone = Event::PodGone(PodId::new("shop", "never"));
-        running
-            .queue
-            .send(batch(Kind::Pods, Some(gone), false))
-            .await
-            .unwrap();
-        running.stop.send(()).unwrap();
-        running.task.await.unwrap().unwrap();
-        let table = Config::default().table;
-        assert!(running.kernel.outline(&table).unwrap().is_some());
-    }
-}
+mod tests;

@@ -19,6 +19,8 @@ pub struct Timing {
     pub verify: Duration,
     /// How long rules are in force before they are written to disk.
     pub save: Duration,
+    /// Between two writes at least, while changes go on: each is one of all rules.
+    pub save_apart: Duration,
     /// The pause after they could not be written.
     pub save_again: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for Timing {
             longest_retry: Duration::from_secs(30),
             verify: Duration::from_secs(300),
             save: Duration::from_secs(2),
+            save_apart: Duration::from_secs(10),
             save_again: Duration::from_secs(10),
         }
     }
@@ -59,6 +62,7 @@ pub struct Schedule {
     look: Option<Instant>,
     verify: Option<Instant>,
     save: Option<Instant>,
+    last_save: Option<Instant>,
     last_begin: Option<Instant>,
     /// How long the last sync took.
     last_took: Duration,
@@ -74,6 +78,7 @@ impl Schedule {
             look: None,
             verify: None,
             save: None,
+            last_save: None,
             last_begin: None,
             last_took: Duration::ZERO,
             failures: 0,
@@ -107,7 +112,12 @@ impl Schedule {
     /// Everything is in force.
     pub fn succeeded(&mut self, now: Instant) {
         self.failures = 0;
-        self.save.get_or_insert(now + self.timing.save);
+        let Timing {
+            save, save_apart, ..
+        } = self.timing;
+        let apart = self.last_save.map(|last| last + save_apart);
+        self.save
+            .get_or_insert(apart.map_or(now + save, |apart| apart.max(now + save)));
         self.verify.get_or_insert(now + self.timing.verify);
     }
 
@@ -153,7 +163,7 @@ impl Schedule {
             }
             Task::Look => self.look = None,
             Task::Verify => self.verify = Some(now + self.timing.verify),
-            Task::Save => self.save = None,
+            Task::Save => (self.save, self.last_save) = (None, Some(now)),
         }
     }
 }
@@ -234,6 +244,34 @@ mod tests {
         schedule.done(Task::Verify, verify);
         let again = verify + timing.verify;
         assert_eq!(schedule.next(), Some((again, Task::Verify)));
+    }
+
+    #[test]
+    fn rules_that_change_all_the_time_are_saved_now_and_then() {
+        let now = Instant::now();
+        let timing = Timing::default();
+        let mut schedule = Schedule::new(timing.clone());
+        let saves = |schedule: &mut Schedule, until: Instant| {
+            let mut saves = Vec::new();
+            for moment in (0..).map(|number| now + 500 * number * MS) {
+                if moment > until {
+                    return saves;
+                }
+                schedule.succeeded(moment);
+                if schedule.next() == Some((moment, Task::Save)) {
+                    schedule.done(Task::Save, moment);
+                    saves.push((moment - now).as_secs());
+                }
+            }
+            saves
+        };
+        assert_eq!(saves(&mut schedule, now + 30_000 * MS), [2, 12, 22]);
+        // After a quiet time, a change is saved as soon as the first was.
+        let quiet = now + 100_000 * MS;
+        let mut schedule = Schedule::new(timing.clone());
+        schedule.done(Task::Save, now);
+        schedule.succeeded(quiet);
+        assert_eq!(schedule.next(), Some((quiet + timing.save, Task::Save)));
     }
 
     #[test]
