@@ -12,13 +12,13 @@ use policy_core::{Changes, Engine, Event};
 use tokio::sync::watch;
 
 use crate::dataplane::{Copied, Dataplane, DataplaneError, Handled};
-use crate::kind::Kind;
 use crate::ledger::Entries;
 use crate::report::Reporter;
 use crate::state::{StateError, Store};
 use crate::status::Shared;
-use crate::topology::{self, Addresses};
+use crate::topology::Addresses;
 use crate::watch::Batch;
+use crate::wiring::Wiring;
 
 /// The engine, the data plane, and what is known but not in force yet.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Enforcer<K, N> {
     store: Option<Store>,
     reporter: Option<Reporter>,
     /// Who looks how pods are wired.
-    wiring: Option<watch::Sender<Addresses>>,
+    wiring: Option<Wiring>,
     shared: Shared,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
@@ -106,7 +106,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
     /// Tells the addresses of the node's pods there, after rules are in force for them.
     #[must_use]
     pub fn telling_addresses_to(self, wiring: watch::Sender<Addresses>) -> Self {
-        let wiring = Some(wiring);
+        let wiring = Some(Wiring::new(&self.node, wiring));
         Self { wiring, ..self }
     }
 
@@ -197,6 +197,9 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             events.extend(changes.filter_map(|change| change.event));
         }
         self.note_node(&events);
+        if let Some(wiring) = &mut self.wiring {
+            wiring.hear(&events);
+        }
         self.engine.apply(events)
     }
 
@@ -246,17 +249,6 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         handled
     }
 
-    /// Tells the node's addresses if they are others than before.
-    fn tell_addresses(&self) {
-        let Some(wiring) = &self.wiring else { return };
-        let now = topology::addresses(self.engine.local_pods());
-        wiring.send_if_modified(|told| {
-            let is_news = *told != now;
-            *told = now;
-            is_news
-        });
-    }
-
     fn count_repairs(&self) {
         self.shared.metrics().set_repairs(self.dataplane.repairs());
     }
@@ -273,11 +265,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         }
         let pending = std::mem::take(&mut self.pending);
         let ticket = pending.iter().map(|pending| pending.ticket).max();
-        if pending
-            .iter()
-            .any(|pending| pending.entries.are_of(Kind::Pods))
-        {
-            self.tell_addresses();
+        if let Some(wiring) = &mut self.wiring {
+            wiring.tell(|| self.engine.local_pods());
         }
         self.shared.counts(self.dataplane.counted_rules());
         let size = self.dataplane.size();

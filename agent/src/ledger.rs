@@ -76,11 +76,6 @@ impl Entries {
         };
         Self(batch.changes.iter().map(entry).collect())
     }
-
-    /// Whether there is anything of this kind among them.
-    pub fn are_of(&self, kind: Kind) -> bool {
-        self.0.iter().any(|entry| entry.kind == kind)
-    }
 }
 
 impl Ledger {

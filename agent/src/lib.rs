@@ -28,3 +28,4 @@ pub mod status;
 pub mod sync;
 pub mod topology;
 pub mod watch;
+pub mod wiring;

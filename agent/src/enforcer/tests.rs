@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::held::Held;
+use crate::kind::Kind;
 use crate::watch::{Change, Identity, Trouble};
 use nft_backend::config::Config;
 use nft_backend::kernel::ApplyError;

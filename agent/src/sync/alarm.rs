@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -31,17 +32,31 @@ impl Alarm {
         Self(None)
     }
 
-    /// Waits until it rings. Whoever waited reads everything there is then: it rings again only for what comes later.
+    /// Waits until it rings. Whoever waited reads everything there is then: it rings again only for what comes later, and
+    /// not for what somebody has read before.
     pub async fn rings(&self) {
         let Some(descriptor) = &self.0 else {
             return pending().await;
         };
-        match descriptor.readable().await {
-            Ok(mut ready) => ready.clear_ready(),
-            // The runtime comes to its end.
-            Err(_) => pending().await,
+        loop {
+            match descriptor.readable().await {
+                Ok(mut ready) => ready.clear_ready(),
+                // The runtime comes to its end.
+                Err(_) => return pending().await,
+            }
+            // Whatever comes from here on makes it ready again, so nothing is missed.
+            if is_readable(descriptor.get_ref()) {
+                return;
+            }
         }
     }
+}
+
+/// Whether there is anything to read, or nobody can tell. After each update of ours the kernel has told it and the sync
+/// has read it, so mostly there is not.
+fn is_readable(descriptor: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut asked, PollTimeout::ZERO) != Ok(0)
 }
 
 #[cfg(test)]
@@ -65,6 +80,10 @@ mod tests {
         for _ in 0..2 {
             far.write_all(b"x").unwrap();
             alarm.rings().await;
+            near.read_exact(&mut [0]).unwrap();
+            assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
+            // Read by somebody else before anybody waits.
+            far.write_all(b"x").unwrap();
             near.read_exact(&mut [0]).unwrap();
             assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
         }
