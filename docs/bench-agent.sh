@@ -34,7 +34,8 @@ EOM
 Of ten changes six give a peer of the node's policies another address, two change a policy of the node, and two are about pods that the node has nothing to do with.
 "Event to kernel" is the agent's own histogram of programming latency (within a bucket by proportion). "Request to kernel" begins before the client sends the change
 and ends when the kernel tells a listener of the new elements, so it contains the API server and etcd. The second table is what one agent costs the API server: bytes of the line between
-the two, with TLS and TCP; "watches" are all of the four kinds, those of the API server's own parts included.
+the two, with TLS and TCP; "requests" are those that the API server counts for the four kinds and that read (a watch counts when it ends); "watches" are all of the four kinds, those of the API
+server's own parts included. In the third table a runtime starts pods in a burst: from the start of the plugin's process to its end, with the agent warm and the pods' rules in force when it ends.
 
 EOM
     "$programs/examples/live" "$programs/nopal-agent" "$@"

@@ -32,14 +32,16 @@ impl Api {
             stream::iter(stage)
                 .map(|(path, object)| self.create_one(path, object))
                 .buffer_unordered(AT_ONCE)
-                .try_collect::<()>()
+                .try_for_each(|_| async { Ok(()) })
                 .await?;
         }
         Ok(())
     }
 
-    async fn create_one(&self, path: String, object: Value) -> Result<(), Failure> {
-        self.send(Method::POST, &path, "application/json", &object)
+    /// Makes one object, with its status if it has one; gives it as it was made.
+    pub(crate) async fn create_one(&self, path: String, object: Value) -> Result<Value, Failure> {
+        let made = self
+            .send(Method::POST, &path, "application/json", &object)
             .await?;
         if object["status"].is_object() {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -47,7 +49,7 @@ impl Api {
             self.patch(&format!("{path}/{name}/status"), &status)
                 .await?;
         }
-        Ok(())
+        Ok(serde_json::from_str(&made)?)
     }
 
     /// Changes the object at this path.
@@ -67,6 +69,21 @@ impl Api {
                     .any(|kind| line.contains(&format!("resource=\"{kind}\"")))
         };
         self.sum(is_watch).await
+    }
+
+    /// How many requests for the kinds that an agent follows have been answered that read something. A watch counts
+    /// when it ends.
+    pub(crate) async fn read_requests(&self) -> Result<u64, Failure> {
+        let is_of = |line: &str, label: &str, values: &[&str]| {
+            let mut values = values.iter();
+            values.any(|value| line.contains(&format!("{label}=\"{value}\"")))
+        };
+        let is_read = |line: &str| {
+            line.starts_with("apiserver_request_total{")
+                && is_of(line, "verb", &["GET", "LIST", "WATCH"])
+                && is_of(line, "resource", &WATCHED)
+        };
+        self.sum(is_read).await
     }
 
     /// How many Events were posted.

@@ -66,8 +66,12 @@ impl Snapshot {
     /// The part of a core that the agent took since then, in per cent.
     pub(crate) fn cpu_since(&self, earlier: &Self) -> f64 {
         let ticks = u32::try_from(self.ticks - earlier.ticks).unwrap_or(u32::MAX);
-        let wall = self.at.duration_since(earlier.at).as_secs_f64();
-        f64::from(ticks) / TICKS / wall * 100.0
+        f64::from(ticks) / TICKS / self.seconds_since(earlier) * 100.0
+    }
+
+    /// The time between the two.
+    pub(crate) fn seconds_since(&self, earlier: &Self) -> f64 {
+        self.at.duration_since(earlier.at).as_secs_f64()
     }
 }
 

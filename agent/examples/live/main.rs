@@ -4,6 +4,7 @@
 //! etcd, the API server and this program have a network namespace of their own and the agent another one, so that the
 //! counters of the line between them are what the agent costs.
 
+mod adds;
 mod api;
 mod changes;
 mod figures;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use nopal_harness::{ControlPlane, Process, Signal};
 use nopal_lab::{Lab, Namespace, NodeSpec, Topology};
 
+use adds::{AT_A_TIME, Runtime};
 use api::Api;
 use changes::Sent;
 use figures::{Snapshot, is_ready};
@@ -44,18 +46,21 @@ struct Effort {
     size: Size,
     rate: u32,
     seconds: u32,
+    /// How long nothing changes, in seconds.
+    quiet: u64,
 }
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let effort = |pods, policies, seconds| Effort {
+    let effort = |pods, policies, seconds, quiet| Effort {
         size: Size { pods, policies },
         rate: 100,
         seconds,
+        quiet,
     };
     let (agent, effort) = match arguments.as_slice() {
-        [agent] => (agent, effort(5_000, 2_000, 60)),
-        [agent, quick] if quick == "--quick" => (agent, effort(500, 200, 10)),
+        [agent] => (agent, effort(5_000, 2_000, 60, 60)),
+        [agent, quick] if quick == "--quick" => (agent, effort(500, 200, 10, 10)),
         _ => return Err("usage: live AGENT [--quick]".into()),
     };
     let agent = PathBuf::from(agent).canonicalize()?;
@@ -96,8 +101,10 @@ async fn measure(
 
     let folder = tempfile::tempdir()?;
     let at_start = figures::traffic(node)?;
+    let asked_at_start = api.read_requests().await?;
     let begun = Instant::now();
-    let process = start(agent, control_plane, node, folder.path())?;
+    let socket = folder.path().join("cni.sock");
+    let process = start(agent, control_plane, node, folder.path(), &socket)?;
     while !is_ready(node)? {
         if begun.elapsed() > PATIENCE {
             return Err(format!("the agent is not ready:\n{}", process.log()).into());
@@ -106,20 +113,29 @@ async fn measure(
     }
     let ready = begun.elapsed();
     let at_ready = figures::traffic(node)?;
+    let asked_at_ready = api.read_requests().await?;
     // The first save and what else follows a start.
     sleep(LATE);
     let before_quiet = Snapshot::take(&process, node)?;
-    sleep(Duration::from_secs(10));
+    sleep(Duration::from_secs(effort.quiet));
     let after_quiet = Snapshot::take(&process, node)?;
     tell(&format!("the agent is ready ({ready:?})"))?;
 
     let monitor = Monitor::start(node)?;
+    let asked_before = api.read_requests().await?;
     let before = Snapshot::take(&process, node)?;
     let sent = changes::send(&api, effort.size, effort.rate, effort.seconds).await?;
     let sent_for = before.at.elapsed();
     sleep(LATE);
     let after = Snapshot::take(&process, node)?;
+    let asked_after = api.read_requests().await?;
     let seen = monitor.stop()?;
+    let runtime = Runtime {
+        plugin: agent.with_file_name("nopal-cni"),
+        socket: &socket,
+        node,
+    };
+    let adds = runtime.start_pods(&api, effort.size).await?;
     process.signal(Signal::SIGTERM)?;
 
     let out = &mut io::stdout();
@@ -155,6 +171,8 @@ async fn measure(
         out,
         &Cost {
             lists: at_ready.received - at_start.received,
+            asked_for_lists: asked_at_ready - asked_at_start,
+            asked_for_changes: asked_after - asked_before,
             quiet: (&before_quiet, &after_quiet),
             busy: (&before, &after),
             sent: &sent,
@@ -162,12 +180,14 @@ async fn measure(
             events: api.posted_events().await?,
         },
     )?;
-    Ok(())
+    report_adds(out, &adds)
 }
 
 /// What one agent costs the API server.
 struct Cost<'a> {
     lists: u64,
+    asked_for_lists: u64,
+    asked_for_changes: u64,
     quiet: (&'a Snapshot, &'a Snapshot),
     busy: (&'a Snapshot, &'a Snapshot),
     sent: &'a [Sent],
@@ -182,21 +202,38 @@ fn report_cost(out: &mut impl Write, cost: &Cost<'_>) -> Result<(), Failure> {
     let asked = after.traffic.sent - before.traffic.sent;
     let (quiet_before, quiet_after) = cost.quiet;
     let quiet = quiet_after.traffic.received - quiet_before.traffic.received;
+    let quiet = f64::from(u32::try_from(quiet)?) / quiet_after.seconds_since(quiet_before);
     writeln!(
         out,
-        "| bytes of the lists at the start | bytes per change, to the agent | from the agent | bytes a second in quiet | watches | Events posted | CPU of the agent in quiet |"
+        "| bytes of the lists at the start | requests | bytes per change, to the agent | from the agent | requests during the changes | bytes a second in quiet | watches | Events posted | CPU of the agent in quiet |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     writeln!(
         out,
-        "| {} | {} | {} | {} | {} | {} | {:.2} % of a core |",
+        "| {} | {} | {} | {} | {} | {quiet:.1} | {} | {} | {:.2} % of a core |\n",
         cost.lists,
+        cost.asked_for_lists,
         received / changes,
         asked / changes,
-        quiet / 10,
+        cost.asked_for_changes,
         cost.watches,
         cost.events,
         quiet_after.cpu_since(quiet_before),
+    )?;
+    Ok(())
+}
+
+fn report_adds(out: &mut impl Write, adds: &[Duration]) -> Result<(), Failure> {
+    let [p50, p99, longest] = [50, 99, 100].map(|percent| at(adds, percent));
+    writeln!(
+        out,
+        "| pods started | at a time | nopal-cni ADD, p50 | p99 | the longest |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| {} | {AT_A_TIME} | {p50} | {p99} | {longest} |",
+        adds.len()
     )?;
     Ok(())
 }
@@ -206,6 +243,7 @@ fn start(
     control_plane: &ControlPlane,
     node: &Namespace,
     folder: &Path,
+    socket: &Path,
 ) -> Result<Process, Failure> {
     let option = |option: &str, value: &Path| {
         let mut text = OsString::from(option);
@@ -216,6 +254,7 @@ fn start(
         OsString::from(format!("--node={NODE}")),
         option("--kubeconfig=", control_plane.kubeconfig()),
         option("--state-dir=", &folder.join("state")),
+        option("--cni-socket=", socket),
     ];
     let log = folder.join("agent.log");
     Ok(Process::start(node, agent, arguments, &log)?)

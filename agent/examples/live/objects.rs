@@ -140,6 +140,16 @@ fn node(number: usize) -> Value {
     })
 }
 
+/// A pod that is bound to the node and starts now, in one of the namespaces that have policies; and where it is posted to.
+pub(crate) fn started_pod(number: usize, size: Size) -> (String, Value) {
+    let nodes = size.nodes();
+    let like = number * nodes % size.pods;
+    let mut object = pod(like, size);
+    object["metadata"]["name"] = format!("started-{number}").into();
+    object["status"] = Value::Null;
+    (pods_path(like), object)
+}
+
 /// A pod with two containers, as wide as pods are: most of it is nothing to an agent.
 fn pod(number: usize, size: Size) -> Value {
     let variables: Vec<Value> = (0..20)
