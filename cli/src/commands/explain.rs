@@ -3,12 +3,14 @@
 use policy_core::RuleGraph;
 
 use super::{Outcome, load};
-use crate::args::{Arguments, Explain, Format};
+use crate::args::{Arguments, Explain};
 use crate::inventory::MadeUp;
 use crate::{explain, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let graph = RuleGraph::compile(&inventory.cluster);
     let ends = (options.from.as_str(), options.to.as_str());
@@ -19,9 +21,11 @@ pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
             return Outcome::Unreadable;
         }
     };
-    report::print(&match options.format {
-        Format::Text => report::explanation::text(&explanation, &inventory),
-        Format::Json => report::json(&report::explanation::json(&explanation, &inventory)),
-    });
+    report::print(&report::explanation::explanation(
+        &explanation,
+        &inventory,
+        &manifests.errors,
+        options.format,
+    ));
     outcome
 }

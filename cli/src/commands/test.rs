@@ -10,7 +10,9 @@ use crate::manifest::{ConnectivityTest, Content, Manifests};
 use crate::{connectivity, manifest, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, mut outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let files = manifest::read(&options.tests, &options.input.namespace);
     report::input(&files, arguments.verbose);
@@ -41,10 +43,12 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
             results.iter().flat_map(|result| &result.decided),
         )
     });
+    let unread = [&manifests.errors[..], &files.errors].concat();
     let results = report::tests::Results {
         outcomes: &results,
         errors: &errors,
         coverage: coverage.as_ref(),
+        unread: &unread,
     };
     report::print(&report::tests::render(&results, options.format));
     let results = results.outcomes;

@@ -71,6 +71,11 @@ pub struct PassedOver {
 }
 
 impl Manifests {
+    /// Whether no object could be read, and something kept it from that.
+    pub fn is_unread(&self) -> bool {
+        self.objects.is_empty() && !self.errors.is_empty()
+    }
+
     /// Takes over what another input holds, after what is there.
     pub fn append(&mut self, mut other: Self) {
         self.objects.append(&mut other.objects);

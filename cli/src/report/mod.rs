@@ -30,6 +30,7 @@ mod status_counts;
 pub mod suggestion;
 pub mod tests;
 pub mod topology;
+mod unread;
 pub(crate) mod words;
 mod xml;
 

@@ -5,9 +5,11 @@ use std::fmt::Write;
 use policy_core::Verdict;
 use serde_json::{Value, json};
 
+use super::unread;
 use super::xml::{HEADER, escape};
 use crate::connectivity::{BadTest, Outcome};
 use crate::coverage::{Coverage, Untouched};
+use crate::manifest::InputError;
 
 /// How test results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -32,13 +34,15 @@ pub struct Results<'a> {
     pub errors: &'a [BadTest],
     /// The rules that decided nothing, where that is asked for.
     pub coverage: Option<&'a Coverage>,
+    /// What could not be read, and may be a policy, a pod or a test.
+    pub unread: &'a [InputError],
 }
 
 /// The results in the format asked for.
 pub fn render(results: &Results<'_>, format: Format) -> String {
     match format {
-        Format::Text => text(results),
-        Format::Json => super::json(&json(results)),
+        Format::Text => unread::text(text(results), results.unread),
+        Format::Json => unread::json(json(results), results.unread),
         Format::Junit => junit(results),
         Format::Tap => tap(results),
     }
