@@ -32,11 +32,14 @@ pub mod tests;
 pub mod topology;
 mod unread;
 pub(crate) mod words;
+mod wrap;
 mod xml;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use wrap::columns;
 
 use crate::manifest::{InputError, Manifests};
 
