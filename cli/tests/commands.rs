@@ -229,7 +229,19 @@ fn an_answer_in_json_has_verdict_and_reasons() {
 fn an_end_that_is_nowhere_is_an_error() {
     let folder = Folder::with(&[("shop.yaml", SHOP)]);
     for (end, message) in [
-        ("shop/nobody", "shop/nobody is not in the input"),
+        ("shop/nobody", "shop/nobody is not in the input\n"),
+        (
+            "shop/web",
+            "shop/web is not in the input; did you mean shop/Deployment/web?\n",
+        ),
+        (
+            "shop/apii",
+            "shop/apii is not in the input; did you mean shop/api?\n",
+        ),
+        (
+            "default/api",
+            "default/api is not in the input; did you mean shop/api?\n",
+        ),
         ("shop/done", "shop/done has finished"),
         ("nonsense", "\"nonsense\" is no end"),
         ("shop/ReplicaSet/web-1", "is not in the input"),

@@ -219,6 +219,50 @@ fn names_that_differ_in_a_number_or_altogether_are_no_typing_errors() {
 }
 
 #[test]
+fn a_short_name_is_misspelt_by_a_slip_of_the_fingers_and_not_by_another_letter() {
+    let near = |wanted: &str, held: &str, more: &str| {
+        let spec = format!("podSelector: {{matchLabels: {{{wanted}}}}}\npolicyTypes: [Ingress]");
+        !found(
+            &(policy("a", &spec) + &pod("shop", held, "") + more),
+            "NP205",
+        )
+        .is_empty()
+    };
+    for (wanted, held) in [
+        ("dbb", "db"),
+        ("db", "dbb"),
+        ("wbe", "web"),
+        ("wb", "web"),
+        ("ap", "app"),
+        ("webb", "web"),
+        ("wweb", "web"),
+        ("aip", "api"),
+    ] {
+        assert!(near(&format!("app: {wanted}"), held, ""), "{wanted} {held}");
+    }
+    for (wanted, held) in [
+        ("api", "app"),
+        ("ui", "ci"),
+        ("ci", "ic"),
+        ("db", "dbs"),
+        ("dbs", "db"),
+        ("pdb", "db"),
+        ("web", "we"),
+        ("aa", "a"),
+        ("v1", "v11"),
+        ("mq", "mx"),
+    ] {
+        assert!(
+            !near(&format!("app: {wanted}"), held, ""),
+            "{wanted} {held}"
+        );
+    }
+    // Somebody else has the name that is looked for: it may well be meant.
+    assert!(!near("app: dbb", "db", &pod("other", "dbb", "")));
+    assert!(near("ap: db", "db", ""));
+}
+
+#[test]
 fn what_depends_on_the_plugin_is_told_of_that_plugin_alone() {
     let text = policy(
         "web",

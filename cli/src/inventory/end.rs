@@ -23,8 +23,13 @@ pub enum EndError {
     #[error("{0:?} is no end: write namespace/pod, namespace/Kind/name or an address")]
     Malformed(String),
     /// The input does not have it.
-    #[error("{0} is not in the input")]
-    Unknown(PodId),
+    #[error("{id} is not in the input{}", asking(.near.as_ref()))]
+    Unknown {
+        /// What was asked for.
+        id: PodId,
+        /// What may have been meant.
+        near: Option<PodId>,
+    },
     /// It has finished and is nowhere.
     #[error("{0} has finished: its address may belong to another pod")]
     Finished(PodId),
@@ -38,6 +43,11 @@ pub enum EndError {
         /// The family that was asked for, or `common`.
         family: String,
     },
+}
+
+/// `; did you mean shop/Deployment/web?`, where there is something to ask.
+pub(crate) fn asking(near: Option<&PodId>) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
 impl Inventory<'_> {
@@ -61,7 +71,10 @@ impl Inventory<'_> {
     /// The pod, or the workload's template, as an end.
     pub fn pod_end(&self, id: PodId) -> Result<End, EndError> {
         match self.cluster.pods().get(&id) {
-            None => Err(EndError::Unknown(id)),
+            None => {
+                let near = self.nearest(&id);
+                Err(EndError::Unknown { id, near })
+            }
             Some(pod) if pod.finished => Err(EndError::Finished(id)),
             Some(pod) => Ok(End::of_pod(pod)),
         }

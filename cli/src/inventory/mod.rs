@@ -5,6 +5,7 @@
 
 mod addresses;
 mod end;
+mod nearest;
 mod pair;
 mod possible;
 
@@ -19,6 +20,7 @@ use policy_core::{
     Selector,
 };
 
+pub(crate) use end::asking;
 pub use end::{End, EndError, Family, address_pairs};
 pub use pair::{Pair, Standing};
 pub use possible::OTHER_NAMESPACE;

@@ -8,7 +8,7 @@ use policy_core::{Cluster, Direction, IpSet, Pod, PodId, PortSet, RuleGraph};
 use super::selection::Selection;
 use crate::diff::Side;
 use crate::diff::group::{Relation, rectangles};
-use crate::inventory::{Inventory, Standing, is_unknown};
+use crate::inventory::{Inventory, Standing, asking, is_unknown};
 use crate::kinds::Kinds;
 use crate::matrix::families;
 
@@ -36,8 +36,13 @@ pub struct Connections {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// An end that is not there: no connection of nobody's says anything.
-    #[error("{0} matches no pod of the input: a question about nobody has no answer")]
-    Nobody(&'static str),
+    #[error("{end} matches no pod of the input: a question about nobody has no answer{}", asking(.near.as_ref()))]
+    Nobody {
+        /// The argument.
+        end: &'static str,
+        /// What may have been meant by a name.
+        near: Option<PodId>,
+    },
     /// No policy decides between addresses that are no pod's.
     #[error("neither --from nor --to is a pod: policies do not decide between other addresses")]
     NoPods,
@@ -80,7 +85,11 @@ pub fn query(
             .any(|&pod| pods[pod].1 != Standing::Possible);
         let is_other = *selection == Selection::Unknown && !question.only_known;
         if !is_known && !is_other && side.addresses.is_empty() {
-            return Err(QueryError::Nobody(name));
+            let near = match selection {
+                Selection::Pod(id) => inventory.nearest(id),
+                _ => None,
+            };
+            return Err(QueryError::Nobody { end: name, near });
         }
         sides.push(side);
     }

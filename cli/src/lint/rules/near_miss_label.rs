@@ -13,7 +13,8 @@ rule! {
     /// ## What it finds
     /// Selectors that match no pod, where one label makes the difference, and pods have one that looks the same but for a
     /// typing error, upper and lower case, or the prefix of its key; and selectors whose labels a workload has on itself
-    /// and not on its pods.
+    /// and not on its pods. A short name such as `db` is taken for a misspelt one only where a letter is doubled, left out or
+    /// swapped with its neighbour, and no pod at all has it: `api` and `app` are two names.
     ///
     /// ## Why it matters
     /// Labels are compared letter by letter, and only those of pods count.
@@ -92,11 +93,15 @@ fn near_miss<'w>(
     if namespaces.is_empty() || !namespaces.iter().all(is_absent) {
         return None;
     }
+    let is_known = |(key, value): (&str, &str)| {
+        let mut pods = input.world.pods();
+        pods.any(|pod| pod.labels.value(key) == Some(value))
+    };
     let mut pods = namespaces
         .iter()
         .flat_map(|namespace| input.world.pods_in(namespace));
     let near = pods.find_map(|pod| {
-        let miss = only_miss(selector, &pod.labels)?;
+        let miss = only_miss(selector, &pod.labels, &is_known)?;
         Some((
             format!(
                 "pod {} has {}, not {}",
@@ -158,8 +163,12 @@ fn as_held(policy: &LintPolicy<'_>, labels: &FieldPath, miss: &Miss<'_>) -> Opti
 /// Words that YAML 1.1, and so the API server's reader, takes for a truth value or for nothing.
 const NO_STRINGS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
 
-/// The wanted label and the one that looks like it, where all else matches.
-fn only_miss<'l>(selector: &'l Selector, labels: &'l Labels) -> Option<Miss<'l>> {
+/// The wanted label and the one that looks like it, where all else matches. What is known is a label of some pod.
+fn only_miss<'l>(
+    selector: &'l Selector,
+    labels: &'l Labels,
+    is_known: &dyn Fn((&str, &str)) -> bool,
+) -> Option<Miss<'l>> {
     let mut unmet = selector
         .constraints()
         .filter(|(key, constraint)| !constraint.admits(labels.value(key)));
@@ -174,6 +183,7 @@ fn only_miss<'l>(selector: &'l Selector, labels: &'l Labels) -> Option<Miss<'l>>
         let wanted = values.iter().find(|value| {
             if held_key == key {
                 looks_like(value, held)
+                    || (looks_like_short(value, held) && !is_known((key, value)))
             } else {
                 is_same_key(key, held_key) && ***value == *held
             }
@@ -194,6 +204,42 @@ fn looks_like(wanted: &str, held: &str) -> bool {
         || (differs_in_letters(wanted, held) && strsim::osa_distance(wanted, held) <= most.min(2))
 }
 
+/// Whether a name of two or three letters is another one with a slip of the fingers: a letter doubled, left out from within,
+/// or swapped with its neighbour. Any other letter in its place makes another name (`api`, `app`), and so does one more at
+/// an end (`db`, `dbs`).
+fn looks_like_short(wanted: &str, held: &str) -> bool {
+    let [wanted, held] = [wanted, held].map(|name| name.chars().collect::<Vec<_>>());
+    let shorter = wanted.len().min(held.len());
+    if !(2..=3).contains(&shorter) || wanted.iter().chain(&held).any(|c| !c.is_ascii_lowercase()) {
+        return false;
+    }
+    match wanted.len().abs_diff(held.len()) {
+        0 => shorter == 3 && is_swapped(&wanted, &held),
+        1 if wanted.len() > held.len() => has_slip(&wanted, &held),
+        1 => has_slip(&held, &wanted),
+        _ => false,
+    }
+}
+
+/// Whether two neighbours of one are swapped in the other.
+fn is_swapped(one: &[char], other: &[char]) -> bool {
+    (1..one.len()).any(|index| {
+        let mut swapped = one.to_vec();
+        swapped.swap(index - 1, index);
+        one != other && swapped == other
+    })
+}
+
+/// Whether the longer name is the other with a letter more, which is either within it or doubles its neighbour.
+fn has_slip(longer: &[char], shorter: &[char]) -> bool {
+    (0..longer.len()).any(|index| {
+        let is_within = 0 < index && index < longer.len() - 1;
+        let is_doubled = index > 0 && longer[index] == longer[index - 1];
+        let rest = longer[..index].iter().chain(&longer[index + 1..]);
+        (is_within || is_doubled) && rest.eq(shorter)
+    })
+}
+
 /// Names that differ in a number alone (`web-1`, `web-2`) are different names.
 fn differs_in_letters(wanted: &str, held: &str) -> bool {
     let letters = |text: &str| -> String {
@@ -204,10 +250,13 @@ fn differs_in_letters(wanted: &str, held: &str) -> bool {
     letters(wanted) != letters(held)
 }
 
-/// Whether keys differ in their prefix or in one letter alone.
+/// Whether keys differ in their prefix or by a typing error alone.
 fn is_same_key(wanted: &str, held: &str) -> bool {
     let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
-    wanted != held && (name(wanted).eq_ignore_ascii_case(&name(held)) || looks_like(wanted, held))
+    wanted != held
+        && (name(wanted).eq_ignore_ascii_case(&name(held))
+            || looks_like(wanted, held)
+            || looks_like_short(wanted, held))
 }
 
 /// A workload with these labels on itself.
