@@ -91,4 +91,5 @@ fn lint_finds_what_is_written(cluster: &Path) -> TestResult {
 datatest_stable::harness! {
     { test = flows_are_explained_as_written, root = "../testdata/cases", pattern = r"flows\.txt$" },
     { test = lint_finds_what_is_written, root = "../testdata/cases", pattern = r"cluster\.yaml$" },
+    { test = lint_finds_what_is_written, root = "../testdata/charts", pattern = r"cluster\.yaml$" },
 }
