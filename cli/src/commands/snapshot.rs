@@ -10,9 +10,7 @@ use crate::snapshot::{compare, snapshot};
 use crate::view::View;
 
 pub(super) fn run(arguments: &Arguments, options: &Snapshot) -> Outcome {
-    let Some(manifests) = load::some(arguments, &options.input) else {
-        return Outcome::Unreadable;
-    };
+    let manifests = load::read(arguments, &options.input);
     if !manifests.errors.is_empty() {
         report::print_error("error: no snapshot: what could not be read may be a policy or a pod");
         return Outcome::Unreadable;

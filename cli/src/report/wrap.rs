@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(wrap(text, 0, columns), expected);
         }
         assert_eq!(
-            wrap("one two three four", 6, Some(24)),
+            wrap("one two three four", 6, Some(23)),
             "one two three\nfour"
         );
     }
