@@ -236,7 +236,17 @@ fn a_query_about_nobody_is_an_error() {
     };
     for (from, to, message) in [
         ("shpo/*", "shop/db", "--from matches no pod of the input"),
-        ("shop/db", "pod:app=wbe", "--to matches no pod of the input"),
+        (
+            "shop/db",
+            "pod:app=wbe",
+            "--to matches no pod of the input: a question about nobody has no answer; did you mean app=web?\n",
+        ),
+        (
+            "shop/web",
+            "shop/db",
+            "has no answer; did you mean shop/Deployment/web?\n",
+        ),
+        ("ns:team=ops pod:app=wbe", "shop/db", "has no answer\n"),
         (
             "shop/nobody",
             "shop/db",

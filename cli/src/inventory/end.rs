@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use policy_core::{Pod, PodId};
 
+use super::nearest::{meant, nearest};
 use super::{Inventory, address_of};
 
 /// One end of a flow.
@@ -23,12 +24,12 @@ pub enum EndError {
     #[error("{0:?} is no end: write namespace/pod, namespace/Kind/name or an address")]
     Malformed(String),
     /// The input does not have it.
-    #[error("{id} is not in the input{}", asking(.near.as_ref()))]
+    #[error("{id} is not in the input{}", meant(.near.as_deref()))]
     Unknown {
         /// What was asked for.
         id: PodId,
         /// What may have been meant.
-        near: Option<PodId>,
+        near: Option<String>,
     },
     /// It has finished and is nowhere.
     #[error("{0} has finished: its address may belong to another pod")]
@@ -43,11 +44,6 @@ pub enum EndError {
         /// The family that was asked for, or `common`.
         family: String,
     },
-}
-
-/// `; did you mean shop/Deployment/web?`, where there is something to ask.
-pub(crate) fn asking(near: Option<&PodId>) -> String {
-    near.map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
 impl Inventory<'_> {
@@ -72,7 +68,7 @@ impl Inventory<'_> {
     pub fn pod_end(&self, id: PodId) -> Result<End, EndError> {
         match self.cluster.pods().get(&id) {
             None => {
-                let near = self.nearest(&id);
+                let near = nearest(&self.cluster, &id).map(|near| near.to_string());
                 Err(EndError::Unknown { id, near })
             }
             Some(pod) if pod.finished => Err(EndError::Finished(id)),

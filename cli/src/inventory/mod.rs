@@ -20,8 +20,8 @@ use policy_core::{
     Selector,
 };
 
-pub(crate) use end::asking;
 pub use end::{End, EndError, Family, address_pairs};
+pub(crate) use nearest::{meant, nearest};
 pub use pair::{Pair, Standing};
 pub use possible::OTHER_NAMESPACE;
 pub(crate) use possible::{is_unknown, witness};

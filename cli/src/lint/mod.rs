@@ -8,6 +8,7 @@ mod finding;
 mod ignores;
 mod input;
 mod meaning;
+pub(crate) mod misspelt;
 mod profile;
 mod reach;
 mod redundancy;
