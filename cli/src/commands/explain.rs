@@ -21,6 +21,12 @@ pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
             return Outcome::Unreadable;
         }
     };
+    if options.from == options.to && options.from.matches('/').count() == 2 {
+        report::print_error(&format!(
+            "note: this is one pod and itself; nopal query --from {0} --to {0} tells what passes between its replicas",
+            options.from
+        ));
+    }
     report::print(&report::explanation::explanation(
         &explanation,
         &inventory,
