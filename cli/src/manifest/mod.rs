@@ -170,21 +170,6 @@ pub fn read_source(source: &Arc<Source>, namespace: &str) -> Manifests {
         .reduce(Manifests::default, join)
 }
 
-/// What a fuzzer feeds: any bytes must be read without panic, in bounded time and stack.
-pub fn fuzz(data: &[u8]) {
-    let text = String::from_utf8_lossy(data).into_owned();
-    let manifests = read_source(&Arc::new(Source::new("fuzz".to_owned(), text)), "default");
-    for object in &manifests.objects {
-        if let Content::Policy(policy) = &object.content {
-            let (_, problems) = policy_core::lower::policy(&policy.object, &policy.unread);
-            for problem in problems {
-                let place = policy.fields.place(&problem.path, Part::Value);
-                place.source.slice(place.span);
-            }
-        }
-    }
-}
-
 fn read_documents(source: &Arc<Source>, range: Range<usize>, namespace: &str) -> Manifests {
     let mut manifests = Manifests::default();
     let base = u32::try_from(range.start).unwrap_or(u32::MAX);
