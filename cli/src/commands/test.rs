@@ -6,7 +6,7 @@ use super::{Outcome, load};
 use crate::args::{Arguments, Test};
 use crate::coverage::Coverage;
 use crate::inventory::MadeUp;
-use crate::manifest::{ConnectivityTest, Content, Manifests};
+use crate::manifest::ConnectivityTest;
 use crate::{connectivity, manifest, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
     if !files.errors.is_empty() {
         outcome = Outcome::Unreadable;
     }
-    let tests = tests(&files);
+    let tests: Vec<&ConnectivityTest> = files.tests().collect();
     if tests.is_empty() && files.errors.is_empty() {
         report::print_error("error: the test files hold no ConnectivityTest with tests");
         outcome = Outcome::Unreadable;
@@ -58,15 +58,4 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
     } else {
         Outcome::Fine
     })
-}
-
-fn tests(files: &Manifests) -> Vec<&ConnectivityTest> {
-    let suites = files
-        .objects
-        .iter()
-        .filter_map(|object| match &object.content {
-            Content::Tests(tests) => Some(tests),
-            _ => None,
-        });
-    suites.flatten().collect()
 }

@@ -1,5 +1,6 @@
 //! A finding drawn into the text that it speaks of.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -64,7 +65,7 @@ fn body<'a>(finding: &'a Finding, window: Option<&Window<'a>>, group: Group<'a>)
         let origin = Origin::path(place.source.name()).line(position.line);
         return group.element(origin.char_column(position.column));
     };
-    let mut snippet = Snippet::source(place.source.slice(window.span))
+    let mut snippet = Snippet::source(without_passwords(place.source.slice(window.span)))
         .line_start(window.first_line)
         .path(place.source.name())
         .annotation(AnnotationKind::Primary.span(window.range(place)));
@@ -76,6 +77,25 @@ fn body<'a>(finding: &'a Finding, window: Option<&Window<'a>>, group: Group<'a>)
         }
     }
     group.element(snippet)
+}
+
+/// A text with stars in place of the passwords of its URLs, as many as they have bytes: lines are drawn whole, and stand
+/// in logs of many readers.
+fn without_passwords(text: &str) -> Cow<'_, str> {
+    let mut masked = Cow::Borrowed(text);
+    for (found, scheme) in text.match_indices("://") {
+        let start = found + scheme.len();
+        let rest = &text[start..];
+        let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+        let word = &rest[..end.unwrap_or(rest.len())];
+        let user = word.rfind('@').map(|at| &word[..at]).unwrap_or_default();
+        if let Some(colon) = user.find(':') {
+            let password = start + colon + 1..start + user.len();
+            let mask = "*".repeat(password.len());
+            masked.to_mut().replace_range(password, &mask);
+        }
+    }
+    masked
 }
 
 /// The related places that are not drawn beside the finding, or not with their label.
@@ -164,5 +184,21 @@ impl<'a> Window<'a> {
                 .map_or(end, |length| start + length)
         });
         (start - self.span.start) as usize..(end - self.span.start) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_urls_are_not_drawn() {
+        let text = "a: \"amqp://shop:hünt:er2@queue\" b: redis://:x@c d: http://shop@e:80/f";
+        let masked = without_passwords(text);
+        assert_eq!(
+            masked,
+            "a: \"amqp://shop:*********@queue\" b: redis://:*@c d: http://shop@e:80/f"
+        );
+        assert_eq!(masked.len(), text.len());
     }
 }

@@ -108,13 +108,13 @@ fn junit(results: &Results<'_>) -> String {
     let tests = passed + failed + errors;
     let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\"");
     let mut text = format!(
-        "{HEADER}<testsuites name=\"nopal test\" {counts}>\n  <testsuite name=\"connectivity\" {counts}>\n"
+        "{HEADER}<testsuites name=\"nopal test\" {counts}>\n  <testsuite name=\"connectivity\" {counts} skipped=\"0\">\n"
     );
     for outcome in results.outcomes {
         let name = escape(&format!("{}: {}", outcome.name, question(outcome)));
         let _ = write!(
             text,
-            "    <testcase name=\"{name}\" classname=\"connectivity\""
+            "    <testcase name=\"{name}\" classname=\"connectivity\" time=\"0\""
         );
         if outcome.is_ok() {
             text.push_str("/>\n");
@@ -134,7 +134,7 @@ fn junit(results: &Results<'_>) -> String {
         let (name, message) = (escape(&error.name), escape(&error.message));
         let _ = writeln!(
             text,
-            "    <testcase name=\"{name}\" classname=\"connectivity\">\n      <error message=\"{message}\" type=\"unusable\"/>\n    </testcase>"
+            "    <testcase name=\"{name}\" classname=\"connectivity\" time=\"0\">\n      <error message=\"{message}\" type=\"unusable\"/>\n    </testcase>"
         );
     }
     if let Some(coverage) = results.coverage {
