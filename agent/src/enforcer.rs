@@ -16,7 +16,7 @@ use crate::ledger::Entries;
 use crate::report::Reporter;
 use crate::state::{StateError, Store};
 use crate::status::Shared;
-use crate::topology::{self, Addresses};
+use crate::topology::{self, Addresses, Uids};
 use crate::watch::Batch;
 
 /// The engine, the data plane, and what is known but not in force yet.
@@ -32,6 +32,7 @@ pub struct Enforcer<K, N> {
     /// Who looks how pods are wired.
     wiring: Option<watch::Sender<Addresses>>,
     shared: Shared,
+    uids: Uids,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
     /// Not everything that is known is in force.
@@ -61,6 +62,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             reporter: None,
             wiring: None,
             shared,
+            uids: Uids::default(),
             pending: Vec::new(),
             is_behind: true,
         }
@@ -172,6 +174,9 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
                 received: batch.received,
                 ticket: batch.ticket,
             });
+            for change in &batch.changes {
+                self.uids.note(&self.node, change);
+            }
             let changes = batch.changes.into_iter();
             events.extend(changes.filter_map(|change| change.event));
         }
@@ -228,7 +233,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
     /// Tells the node's addresses if they are others than before.
     fn tell_addresses(&self) {
         let Some(wiring) = &self.wiring else { return };
-        let now = topology::addresses(self.engine.local_pods());
+        let pods = self.engine.local_pods();
+        let now = topology::addresses(pods.map(|pod| (pod, self.uids.of(pod))));
         wiring.send_if_modified(|told| {
             let is_news = *told != now;
             *told = now;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::held::Held;
+use crate::topology::Holder;
 use crate::watch::{Change, Identity, Trouble};
 use nft_backend::config::Config;
 use nft_backend::kernel::ApplyError;
@@ -199,13 +200,28 @@ fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
     enforcer.sync(web()).unwrap_err();
     assert!(!told.has_changed().unwrap());
     enforcer.sync(Vec::new()).unwrap();
-    let expected = Addresses::from([("10.0.0.1".parse().unwrap(), "shop/web".to_owned())]);
+    let web_of = |uid: &str| Holder {
+        pod: "shop/web".to_owned(),
+        uid: uid.to_owned(),
+    };
+    let expected = Addresses::from([("10.0.0.1".parse().unwrap(), web_of(""))]);
     assert_eq!(*told.borrow_and_update(), expected);
     enforcer.sync(web()).unwrap();
     assert!(!told.has_changed().unwrap(), "the same pods");
+    // The API tells the uid, and what the runtime tells after that leaves it.
+    for uid in ["u1", "u2"] {
+        let mut shown = web();
+        shown[0].changes[0].identity.uid = uid.to_owned();
+        enforcer.sync(shown).unwrap();
+        enforcer.sync(web()).unwrap();
+        assert_eq!(told.borrow_and_update().values().next(), Some(&web_of(uid)));
+    }
     let gone = Event::PodGone(PodId::new("shop", "web"));
     enforcer.sync(vec![batch(Kind::Pods, vec![gone])]).unwrap();
     assert!(told.borrow_and_update().is_empty());
+    enforcer.sync(web()).unwrap();
+    let again = told.borrow_and_update().values().next().cloned();
+    assert_eq!(again, Some(web_of("")), "another pod of the name");
 }
 
 #[test]
