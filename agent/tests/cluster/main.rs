@@ -26,6 +26,7 @@ mod rollout;
 #[path = "../cni/runtime.rs"]
 mod runtime;
 mod seed;
+mod silence;
 mod soak;
 
 use cluster::Cluster;
