@@ -33,6 +33,8 @@ pub struct Enforcer<K, N> {
     wiring: Option<watch::Sender<Addresses>>,
     shared: Shared,
     uids: Uids,
+    /// Rules are in force that this process has not made.
+    has_found_rules: bool,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
     /// Not everything that is known is in force.
@@ -63,6 +65,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             wiring: None,
             shared,
             uids: Uids::default(),
+            has_found_rules: false,
             pending: Vec::new(),
             is_behind: true,
         }
@@ -89,6 +92,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         Self { wiring, ..self }
     }
 
+    /// Where rules were found in force, they stay until the cluster shows the node or a pod on it: by a name that is
+    /// wrong no pod would be here, and everything open.
+    #[must_use]
+    pub fn in_place_of_found_rules(self, has_found_rules: bool) -> Self {
+        Self {
+            has_found_rules,
+            ..self
+        }
+    }
+
     /// Takes batches in as one change and puts it in force.
     ///
     /// # Errors
@@ -100,7 +113,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         let _inside = span.enter();
         let changes = self.take(batches);
         let subjects = changes.subjects.len() + changes.vanished.len();
-        let done = self.dataplane.enforce(&changes);
+        // Without pods of the node the changes are of nobody, so none is lost.
+        let done = self.admit().and_then(|()| self.dataplane.enforce(&changes));
         self.count_repairs();
         match done {
             Ok(update) => {
@@ -161,6 +175,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             tracing::warn!(%error, "the rules are not saved for the next boot; it is tried again");
         }
         written.is_ok()
+    }
+
+    /// Whether what is known may replace what was found.
+    fn admit(&mut self) -> Result<(), DataplaneError> {
+        let is_known = self.node_is_known.unwrap_or_default();
+        if self.has_found_rules && !is_known && self.engine.local_pods().next().is_none() {
+            return Err(DataplaneError::UnknownNode(self.node.clone()));
+        }
+        self.has_found_rules = false;
+        Ok(())
     }
 
     fn take(&mut self, batches: Vec<Batch>) -> Changes {

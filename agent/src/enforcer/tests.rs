@@ -5,7 +5,7 @@ use crate::held::Held;
 use crate::topology::Holder;
 use crate::watch::{Change, Identity, Trouble};
 use nft_backend::config::Config;
-use nft_backend::kernel::ApplyError;
+use nft_backend::kernel::{ApplyError, Kernel};
 use policy_core::{Node, PodId, lower};
 use serde_json::{Value, json};
 
@@ -247,4 +247,23 @@ fn what_is_not_in_force_is_not_saved() {
     enforcer.sync(Vec::new()).unwrap();
     enforcer.save();
     assert_ne!(store.read().unwrap(), saved);
+}
+
+#[test]
+fn found_rules_stay_while_the_cluster_knows_no_such_node() {
+    let (enforcer, shared, held) = enforcer();
+    let mut enforcer = enforcer.in_place_of_found_rules(true);
+    let elsewhere = Event::NodeGone("node-b".into());
+    let view = vec![batch(Kind::Nodes, vec![elsewhere])];
+    let error = enforcer.sync(view).unwrap_err();
+    assert!(error.to_string().contains("is --node right"), "{error}");
+    enforcer.sync(Vec::new()).unwrap_err();
+    let table = Config::default().table;
+    held.kernel(|kernel| assert_eq!(kernel.outline(&table), Ok(None)));
+    assert!(!shared.is_ready());
+    // Either will do: a node that has just joined, or one that has gone and whose pods are still there.
+    enforcer
+        .sync(vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])])
+        .unwrap();
+    assert!(shared.is_ready());
 }

@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod alone;
 mod api;
 mod audit;
 mod burst;
