@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl ControlPlane {
     /// Creates everything that the manifest has, and waits until the agents' account has its rights; gives a kubeconfig of
-    /// that account. Nobody runs the DaemonSet: no controller is here.
+    /// that account. Nobody runs the `DaemonSet`: no controller is here.
     ///
     /// # Errors
     /// When the API server refuses an object or the token, or does not come to know the rights.
