@@ -3,7 +3,7 @@
 //! Its connections are of our own making, since a connection may die without a word: a firewall forgets it, or a machine
 //! is gone and nobody resets what it had. The kernel asks the other end by keepalives, and gives up what stays without
 //! an answer; then the watch begins anew. What answers to the kernel and yet not to a request, such as a server that
-//! stands still, is given up after [`ANSWER`].
+//! stands still, is given up after `ANSWER`.
 
 use std::path::Path;
 use std::time::Duration;
