@@ -16,7 +16,7 @@ use crate::ledger::Entries;
 use crate::report::Reporter;
 use crate::state::{StateError, Store};
 use crate::status::Shared;
-use crate::topology::{self, Addresses};
+use crate::topology::{self, Addresses, Uids};
 use crate::watch::Batch;
 
 /// The engine, the data plane, and what is known but not in force yet.
@@ -32,6 +32,9 @@ pub struct Enforcer<K, N> {
     /// Who looks how pods are wired.
     wiring: Option<watch::Sender<Addresses>>,
     shared: Shared,
+    uids: Uids,
+    /// Rules are in force that this process has not made.
+    has_found_rules: bool,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
     /// Not everything that is known is in force.
@@ -61,6 +64,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             reporter: None,
             wiring: None,
             shared,
+            uids: Uids::default(),
+            has_found_rules: false,
             pending: Vec::new(),
             is_behind: true,
         }
@@ -87,6 +92,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         Self { wiring, ..self }
     }
 
+    /// Where rules were found in force, they stay until the cluster shows the node or a pod on it: by a name that is
+    /// wrong no pod would be here, and everything open.
+    #[must_use]
+    pub fn in_place_of_found_rules(self, has_found_rules: bool) -> Self {
+        Self {
+            has_found_rules,
+            ..self
+        }
+    }
+
     /// Takes batches in as one change and puts it in force.
     ///
     /// # Errors
@@ -98,7 +113,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         let _inside = span.enter();
         let changes = self.take(batches);
         let subjects = changes.subjects.len() + changes.vanished.len();
-        let done = self.dataplane.enforce(&changes);
+        // Without pods of the node the changes are of nobody, so none is lost.
+        let done = self.admit().and_then(|()| self.dataplane.enforce(&changes));
         self.count_repairs();
         match done {
             Ok(update) => {
@@ -161,6 +177,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         written.is_ok()
     }
 
+    /// Whether what is known may replace what was found.
+    fn admit(&mut self) -> Result<(), DataplaneError> {
+        let is_known = self.node_is_known.unwrap_or_default();
+        if self.has_found_rules && !is_known && self.engine.local_pods().next().is_none() {
+            return Err(DataplaneError::UnknownNode(self.node.clone()));
+        }
+        self.has_found_rules = false;
+        Ok(())
+    }
+
     fn take(&mut self, batches: Vec<Batch>) -> Changes {
         let mut events = Vec::new();
         for batch in batches {
@@ -172,6 +198,9 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
                 received: batch.received,
                 ticket: batch.ticket,
             });
+            for change in &batch.changes {
+                self.uids.note(&self.node, change);
+            }
             let changes = batch.changes.into_iter();
             events.extend(changes.filter_map(|change| change.event));
         }
@@ -228,7 +257,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
     /// Tells the node's addresses if they are others than before.
     fn tell_addresses(&self) {
         let Some(wiring) = &self.wiring else { return };
-        let now = topology::addresses(self.engine.local_pods());
+        let pods = self.engine.local_pods();
+        let now = topology::addresses(pods.map(|pod| (pod, self.uids.of(pod))));
         wiring.send_if_modified(|told| {
             let is_news = *told != now;
             *told = now;
