@@ -18,12 +18,12 @@ use nopal_lab::{Lab, Seen, Wiring};
 use policy_core::{Flow, FlowPort, Protocol, Verdict};
 
 /// Both ends of what `API` says to `DB`, within a node, and to `FAR`, on the other one, are isolated by it.
-const POLICIES: &str = r#"
+const POLICIES: &str = r"
 ---
 {kind: NetworkPolicy, metadata: {namespace: shop, name: few}, spec: {
   podSelector: {matchExpressions: [{key: app, operator: In, values: [api, db, far]}]}, policyTypes: [Ingress, Egress],
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}], egress: []}}
-"#;
+";
 
 /// Rules of the node hold for nothing that these pods say, and nobody is told otherwise: neither by the pods'
 /// interfaces nor by the node's routes.
