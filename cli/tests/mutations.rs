@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nopal::explain::explain;
+use nopal::explain::{explain, explain_by};
 use nopal::fuzz;
 use nopal::inventory::{Inventory, MadeUp};
 use nopal::lint::{Selection, lint};
@@ -114,8 +114,10 @@ fn take_in(text: &str, flows: &str) {
             continue;
         };
         // Ends that the mutation took away are an error, and no panic.
-        if let Ok(explanation) = explain(&inventory, &graph, (from, to), port, None) {
+        if let Ok(explanation) = explain(&inventory, (from, to), port, None) {
             assert!(explanation.answers.len() <= 2);
+            let by_whole = explain_by(&inventory, &graph, (from, to), port, None).unwrap();
+            assert_eq!(explanation.verdict(), by_whole.verdict(), "{row}\n{text}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `nopal explain`: why a flow passes or not.
 
-use policy_core::RuleGraph;
-
 use super::{Outcome, load};
 use crate::args::{Arguments, Explain};
 use crate::inventory::MadeUp;
@@ -12,9 +10,8 @@ pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
         return Outcome::Unreadable;
     };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
-    let graph = RuleGraph::compile(&inventory.cluster);
     let ends = (options.from.as_str(), options.to.as_str());
-    let explanation = match explain::explain(&inventory, &graph, ends, options.port, None) {
+    let explanation = match explain::explain(&inventory, ends, options.port, None) {
         Ok(explanation) => explanation,
         Err(error) => {
             report::print_error(&format!("error: {error}"));
