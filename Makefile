@@ -58,8 +58,10 @@ bench-agent: ## measure the agent with a real API server and its store alone, an
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
 	docs/bench-agent.sh
 
-fuzz: ## fuzz the manifest reader for a minute (needs a nightly toolchain and cargo-fuzz)
-	cd cli && $(CARGO) +nightly fuzz run manifest -- -max_total_time=60
+fuzz: ## fuzz each reader of foreign text for a minute (needs a nightly toolchain and cargo-fuzz)
+	cd cli && for target in $(notdir $(basename $(wildcard cli/fuzz/fuzz_targets/*.rs))); do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; \
+	done
 
 ci: ## what CI runs
 	.ci/run

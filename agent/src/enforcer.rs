@@ -11,14 +11,18 @@ use nft_backend::notifications::Notices;
 use policy_core::{Changes, Engine, Event};
 use tokio::sync::watch;
 
-use crate::dataplane::{Copied, Dataplane, DataplaneError, Handled};
+use crate::dataplane::{Dataplane, DataplaneError, Handled};
 use crate::ledger::Entries;
 use crate::report::Reporter;
-use crate::state::{StateError, Store};
+use crate::state::Store;
 use crate::status::Shared;
 use crate::topology::Addresses;
 use crate::watch::Batch;
 use crate::wiring::Wiring;
+
+pub use unsaved::Unsaved;
+
+mod unsaved;
 
 /// The engine, the data plane, and what is known but not in force yet.
 #[derive(Debug)]
@@ -33,31 +37,14 @@ pub struct Enforcer<K, N> {
     /// Who looks how pods are wired.
     wiring: Option<Wiring>,
     shared: Shared,
+    /// Rules are in force that this process has not made.
+    has_found_rules: bool,
     /// What the engine took over and the kernel has not.
     pending: Vec<Pending>,
     /// Not everything that is known is in force.
     is_behind: bool,
     /// What is on disk.
     saved: Option<Digest>,
-}
-
-/// Rules on their way to the disk.
-#[derive(Debug)]
-pub struct Unsaved {
-    store: Store,
-    rules: Copied,
-}
-
-impl Unsaved {
-    /// Writes them; gives what is to be [noted](Enforcer::note_saved).
-    ///
-    /// # Errors
-    /// When the file system refuses; what was on disk stays there.
-    pub fn write(self) -> Result<Digest, StateError> {
-        let digest = self.rules.digest();
-        self.store.write(&self.rules.saved())?;
-        Ok(digest)
-    }
 }
 
 #[derive(Debug)]
@@ -83,6 +70,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             reporter: None,
             wiring: None,
             shared,
+            has_found_rules: false,
             pending: Vec::new(),
             is_behind: true,
             saved: None,
@@ -110,6 +98,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         Self { wiring, ..self }
     }
 
+    /// Where rules were found in force, they stay until the cluster shows the node or a pod on it: by a name that is
+    /// wrong no pod would be here, and everything open.
+    #[must_use]
+    pub fn in_place_of_found_rules(self, has_found_rules: bool) -> Self {
+        Self {
+            has_found_rules,
+            ..self
+        }
+    }
+
     /// Takes batches in as one change and puts it in force.
     ///
     /// # Errors
@@ -121,7 +119,8 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         let _inside = span.enter();
         let changes = self.take(batches);
         let subjects = changes.subjects.len() + changes.vanished.len();
-        let done = self.dataplane.enforce(&changes);
+        // Without pods of the node the changes are of nobody, so none is lost.
+        let done = self.admit().and_then(|()| self.dataplane.enforce(&changes));
         self.count_repairs();
         match done {
             Ok(update) => {
@@ -182,6 +181,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         self.saved = Some(digest);
     }
 
+    /// Whether what is known may replace what was found.
+    fn admit(&mut self) -> Result<(), DataplaneError> {
+        let is_known = self.node_is_known.unwrap_or_default();
+        if self.has_found_rules && !is_known && self.engine.local_pods().next().is_none() {
+            return Err(DataplaneError::UnknownNode(self.node.clone()));
+        }
+        self.has_found_rules = false;
+        Ok(())
+    }
+
     fn take(&mut self, batches: Vec<Batch>) -> Changes {
         let mut events = Vec::new();
         for batch in batches {
@@ -193,13 +202,13 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
                 received: batch.received,
                 ticket: batch.ticket,
             });
+            if let Some(wiring) = &mut self.wiring {
+                wiring.hear(&batch.changes);
+            }
             let changes = batch.changes.into_iter();
             events.extend(changes.filter_map(|change| change.event));
         }
         self.note_node(&events);
-        if let Some(wiring) = &mut self.wiring {
-            wiring.hear(&events);
-        }
         self.engine.apply(events)
     }
 

@@ -6,6 +6,7 @@
 //! before the API shows their addresses. [`run`](mod@run) joins them.
 
 pub mod args;
+mod causes;
 pub mod cleanup;
 pub mod client;
 pub mod cni;

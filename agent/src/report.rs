@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::causes::causes;
 use crate::watch::{Batch, Identity, Trouble};
 
 /// Who reports, in the words of Events.
@@ -83,7 +84,7 @@ async fn publish(client: Client, node: String, mut complaints: Receiver<Complain
             // Another node, or this one before a restart, has made it.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => {
-                tracing::warn!(%error, "an Event could not be made");
+                tracing::warn!(error = causes(&error), "an Event could not be made");
                 sleep(PAUSE).await;
                 continue;
             }

@@ -40,7 +40,11 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         let (node, store) = (node.clone(), store.clone());
         move || open(config, &node, &store)
     });
-    let Opened { dataplane, lock } = opened.await.context("opening the table")??;
+    let Opened {
+        dataplane,
+        lock,
+        has_rules,
+    } = opened.await.context("opening the table")??;
     let is_asked_for = options.anti_spoofing;
     let spoofing = spawn_blocking(move || spoofing::prepare(is_asked_for));
     let spoofing = spoofing
@@ -79,6 +83,7 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     ));
     let wired = tokio::spawn(topology::look_after(addresses, shared.clone(), spoofing));
     let enforcer = Enforcer::new(&node, dataplane, shared.clone())
+        .in_place_of_found_rules(has_rules)
         .telling_addresses_to(wiring)
         .saving_to(store)
         .reporting_to(reporter);

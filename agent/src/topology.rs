@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nft_backend::topology::{LocalPod, NodeNetwork, Report, TopologyError};
-use policy_core::Pod;
+use policy_core::{Event, Pod, PodId};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::spoofing::Spoofing;
 use crate::status::Shared;
+use crate::watch::Change;
 
 /// The pause after each look.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,8 +24,42 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often is looked when no pod changes: an administrator may change a bridge.
 const INTERVAL: Duration = Duration::from_secs(300);
 
-/// The addresses of the node's pods, with the pods' names.
-pub type Addresses = BTreeMap<IpAddr, String>;
+/// The addresses of the node's pods, with the pods.
+pub type Addresses = BTreeMap<IpAddr, Holder>;
+
+/// The pod that has an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// `namespace/name`.
+    pub pod: String,
+    /// Its uid; empty where the API has not told it.
+    pub uid: String,
+}
+
+/// The uids of the node's pods, as the API told them last.
+#[derive(Debug, Default)]
+pub struct Uids(BTreeMap<PodId, String>);
+
+impl Uids {
+    /// Takes over what a change tells of a pod of `node`. What the runtime alone tells has no uid and changes none.
+    pub fn note(&mut self, node: &str, change: &Change) {
+        match &change.event {
+            Some(Event::Pod(pod)) if pod.node.as_deref() == Some(node) => {
+                let uid = &change.identity.uid;
+                if !uid.is_empty() && self.of(pod) != uid {
+                    self.0.insert(pod.id.clone(), uid.clone());
+                }
+            }
+            Some(Event::PodGone(id)) => drop(self.0.remove(id)),
+            _ => {}
+        }
+    }
+
+    /// A pod's uid; empty where none was told.
+    pub fn of(&self, pod: &Pod) -> &str {
+        self.0.get(&pod.id).map_or("", String::as_str)
+    }
+}
 
 /// An address whose packets do not come to the rules.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -37,12 +72,17 @@ pub struct Unenforceable {
     pub reason: String,
 }
 
-/// The addresses to look after. A pod that is being deleted stays as it was found: its interface may be gone before it.
-pub fn addresses<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Addresses {
-    let pods = pods.into_iter().filter(|pod| !pod.terminating);
-    pods.flat_map(|pod| {
+/// The addresses to look after, of pods with their uids. A pod that is being deleted stays as it was found: its interface
+/// may be gone before it.
+pub fn addresses<'a>(pods: impl IntoIterator<Item = (&'a Pod, &'a str)>) -> Addresses {
+    let pods = pods.into_iter().filter(|(pod, _)| !pod.terminating);
+    pods.flat_map(|(pod, uid)| {
+        let holder = Holder {
+            pod: pod.id.to_string(),
+            uid: uid.to_owned(),
+        };
         let addresses = pod.addresses.iter();
-        addresses.map(|address| (*address, pod.id.to_string()))
+        addresses.map(move |address| (*address, holder.clone()))
     })
     .collect()
 }
@@ -127,8 +167,8 @@ pub fn look(
     if addresses.is_empty() {
         return Ok((BTreeSet::new(), Report::default()));
     }
-    let pod = |(address, name): (&IpAddr, &String)| LocalPod {
-        name: name.clone(),
+    let pod = |(address, holder): (&IpAddr, &Holder)| LocalPod {
+        name: holder.pod.clone(),
         addresses: vec![*address],
         namespace: None,
     };

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use policy_core::{Event, Pod, PodId};
 use tokio::sync::watch::Sender;
 
-use crate::topology::{Addresses, addresses};
+use crate::topology::{Addresses, Uids, addresses};
+use crate::watch::Change;
 
 /// The way to whoever looks how the node's pods are wired.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Wiring {
     told: Sender<Addresses>,
     /// The pods that were collected last.
     pods: BTreeSet<PodId>,
+    uids: Uids,
     /// Whether something came since that may concern them.
     is_stale: bool,
 }
@@ -28,20 +30,30 @@ impl Wiring {
             node: node.to_owned(),
             told,
             pods: BTreeSet::new(),
+            uids: Uids::default(),
             is_stale: false,
         }
     }
 
-    /// Hears of events, before they are in force.
-    pub fn hear(&mut self, events: &[Event]) {
-        let concerns = |event: &Event| match event {
+    /// Hears of changes, before they are in force.
+    pub fn hear(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.uids.note(&self.node, change);
+            self.is_stale |= change
+                .event
+                .as_ref()
+                .is_some_and(|event| self.concerns(event));
+        }
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        match event {
             Event::Pod(pod) => {
                 pod.node.as_deref() == Some(self.node.as_str()) || self.pods.contains(&pod.id)
             }
             Event::PodGone(id) => self.pods.contains(id),
             _ => false,
-        };
-        self.is_stale |= events.iter().any(concerns);
+        }
     }
 
     /// Tells the addresses of the node's pods, now that all that was heard is in force, if they are others than before.
@@ -50,7 +62,7 @@ impl Wiring {
             return;
         }
         let pods: Vec<&Pod> = pods().collect();
-        let now = addresses(pods.iter().copied());
+        let now = addresses(pods.iter().map(|pod| (*pod, self.uids.of(pod))));
         self.pods = pods.into_iter().map(|pod| pod.id.clone()).collect();
         self.is_stale = false;
         self.told.send_if_modified(|told| {
@@ -64,6 +76,7 @@ impl Wiring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::{Identity, Trouble};
     use policy_core::lower;
     use serde_json::json;
 
@@ -75,10 +88,19 @@ mod tests {
         lower::pod(&serde_json::from_value(object).unwrap()).0
     }
 
+    fn change(event: &Event) -> Change {
+        Change {
+            event: Some(event.clone()),
+            version: 1,
+            identity: Identity::default(),
+            trouble: Trouble::None,
+        }
+    }
+
     /// Whether pods are collected after these events.
     fn collects(wiring: &mut Wiring, events: &[Event], pods: &[Pod]) -> bool {
         let mut is_asked = false;
-        wiring.hear(events);
+        wiring.hear(&events.iter().map(change).collect::<Vec<_>>());
         wiring.tell(|| {
             is_asked = true;
             pods.iter()
@@ -119,7 +141,7 @@ mod tests {
     fn what_was_heard_and_failed_is_told_with_the_next_success() {
         let mut wiring = Wiring::new("node-a", Sender::new(Addresses::new()));
         let here = [pod("web", "node-a")];
-        wiring.hear(&[Event::Pod(here[0].clone())]);
+        wiring.hear(&[change(&Event::Pod(here[0].clone()))]);
         assert!(collects(&mut wiring, &[], &here));
     }
 }

@@ -51,11 +51,28 @@ impl Explanation {
     }
 }
 
-/// Explains the flow from `from` to `to`; `family` narrows to one address family.
+/// Explains the flow from `from` to `to`; `family` narrows to one address family. Only what can decide about the two ends
+/// is compiled.
 ///
 /// # Errors
 /// An end that the input does not have, or ends without a common address family.
 pub fn explain(
+    inventory: &Inventory<'_>,
+    (from, to): (&str, &str),
+    port: FlowPort,
+    family: Option<Family>,
+) -> Result<Explanation, EndError> {
+    let mut addresses = inventory.end(from)?.addresses;
+    addresses.extend(inventory.end(to)?.addresses);
+    let graph = RuleGraph::compile(&inventory.cluster.between(&addresses));
+    explain_by(inventory, &graph, (from, to), port, family)
+}
+
+/// Explains a flow by a graph that is there already.
+///
+/// # Errors
+/// As for [`explain`].
+pub fn explain_by(
     inventory: &Inventory<'_>,
     graph: &RuleGraph,
     (from, to): (&str, &str),

@@ -10,6 +10,7 @@ pub mod denials;
 pub mod diff;
 pub mod explain;
 pub mod fix;
+pub mod fuzz;
 pub mod git;
 pub mod graph;
 pub mod grouped;

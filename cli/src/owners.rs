@@ -40,10 +40,10 @@ impl Owners {
                 continue;
             };
             let namespace = object.reference.namespace.as_deref().unwrap_or_default();
-            let name = match makers.get(&(namespace, owner.kind.as_str(), owner.name.as_str())) {
+            let known = makers.get(&(namespace, owner.kind.as_str(), owner.name.as_str()));
+            let name = match known {
                 Some(maker) => format!("{}/{}", maker.kind, maker.name),
-                None => by_hash(&pod.metadata, owner)
-                    .unwrap_or_else(|| format!("{}/{}", owner.kind, owner.name)),
+                None => made_by(&pod.metadata, owner),
             };
             let id = PodId::new(namespace, &object.reference.name);
             owners.of_pod.insert(id, name);
@@ -55,6 +55,15 @@ impl Owners {
     pub fn workload<'o>(&'o self, pod: &'o PodId) -> &'o str {
         self.of_pod.get(pod).map_or(&pod.name, String::as_str)
     }
+}
+
+/// The workload that made a pod, as `Kind/name`, by what the pod itself says.
+pub(crate) fn maker(metadata: &ObjectMeta) -> Option<String> {
+    controller(metadata).map(|owner| made_by(metadata, owner))
+}
+
+fn made_by(metadata: &ObjectMeta, owner: &OwnerReference) -> String {
+    by_hash(metadata, owner).unwrap_or_else(|| format!("{}/{}", owner.kind, owner.name))
 }
 
 fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {

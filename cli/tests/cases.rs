@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use nopal::explain::explain;
+use nopal::explain::{explain, explain_by};
 use nopal::inventory::{Family, Inventory, MadeUp};
 use nopal::{manifest, port};
 use policy_core::RuleGraph;
@@ -16,7 +16,7 @@ fn flows_are_explained_as_written(flows: &Path) -> TestResult {
     let manifests = manifest::read(&[cluster], "default");
     let inventory = Inventory::new(&manifests, MadeUp::Addresses);
     let whole = RuleGraph::compile(&inventory.cluster);
-    for graph in [&whole, &whole.minimize()] {
+    for graph in [None, Some(&whole), Some(&whole.minimize())] {
         for row in std::fs::read_to_string(flows)?.lines() {
             let row = row.trim();
             if !row.is_empty() && !row.starts_with('#') {
@@ -27,7 +27,8 @@ fn flows_are_explained_as_written(flows: &Path) -> TestResult {
     Ok(())
 }
 
-fn check(inventory: &Inventory<'_>, graph: &RuleGraph, row: &str) -> TestResult {
+/// Whether a row holds, by a graph or by what the ends need of one.
+fn check(inventory: &Inventory<'_>, graph: Option<&RuleGraph>, row: &str) -> TestResult {
     let mut rest = row;
     let mut column = || {
         let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -45,8 +46,12 @@ fn check(inventory: &Inventory<'_>, graph: &RuleGraph, row: &str) -> TestResult 
         Some((asked, _)) => (asked, Some(Family::V6)),
         None => (asked, None),
     };
-    let explanation = explain(inventory, graph, (from, to), port::parse(asked)?, family)
-        .map_err(|error| format!("{row}: {error}"))?;
+    let (ends, port) = ((from, to), port::parse(asked)?);
+    let explanation = match graph {
+        None => explain(inventory, ends, port, family),
+        Some(graph) => explain_by(inventory, graph, ends, port, family),
+    }
+    .map_err(|error| format!("{row}: {error}"))?;
     for answer in &explanation.answers {
         let because = nopal::report::explanation::sentences(answer);
         let decided = answer.decision.verdict.to_string();
@@ -91,4 +96,5 @@ fn lint_finds_what_is_written(cluster: &Path) -> TestResult {
 datatest_stable::harness! {
     { test = flows_are_explained_as_written, root = "../testdata/cases", pattern = r"flows\.txt$" },
     { test = lint_finds_what_is_written, root = "../testdata/cases", pattern = r"cluster\.yaml$" },
+    { test = lint_finds_what_is_written, root = "../testdata/charts", pattern = r"cluster\.yaml$" },
 }

@@ -226,10 +226,43 @@ fn an_answer_in_json_has_verdict_and_reasons() {
 }
 
 #[test]
+fn a_workload_and_itself_are_one_pod_and_not_its_replicas() {
+    let folder = Folder::with(&[("shop.yaml", SHOP)]);
+    for (end, is_told) in [("shop/Deployment/web", true), ("shop/api", false)] {
+        let asked = [
+            "explain",
+            "shop.yaml",
+            "--from",
+            end,
+            "--to",
+            end,
+            "--port",
+            "80",
+        ];
+        let (code, text, errors) = folder.nopal(&asked);
+        assert_eq!(code, 0, "{errors}");
+        assert!(text.contains("because own address"), "{text}");
+        assert_eq!(errors.contains("between its replicas"), is_told, "{errors}");
+    }
+}
+
+#[test]
 fn an_end_that_is_nowhere_is_an_error() {
     let folder = Folder::with(&[("shop.yaml", SHOP)]);
     for (end, message) in [
-        ("shop/nobody", "shop/nobody is not in the input"),
+        ("shop/nobody", "shop/nobody is not in the input\n"),
+        (
+            "shop/web",
+            "shop/web is not in the input; did you mean shop/Deployment/web?\n",
+        ),
+        (
+            "shop/apii",
+            "shop/apii is not in the input; did you mean shop/api?\n",
+        ),
+        (
+            "default/api",
+            "default/api is not in the input; did you mean shop/api?\n",
+        ),
         ("shop/done", "shop/done has finished"),
         ("nonsense", "\"nonsense\" is no end"),
         ("shop/ReplicaSet/web-1", "is not in the input"),

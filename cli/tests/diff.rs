@@ -331,6 +331,32 @@ fn what_appears_or_vanishes_is_no_effect_of_policies() {
 }
 
 #[test]
+fn what_changes_between_replicas_names_the_policy_that_was_edited() {
+    let text = |ports: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: main, namespace: data}}\n\
+             spec: {{template: {{metadata: {{labels: {{app: main}}}}, spec: {{containers: [{{name: a}}]}}}}}}\n---\n\
+             apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: main, namespace: data}}\n\
+             spec:\n  podSelector: {{matchLabels: {{app: main}}}}\n  ingress:\n  - from: [{{podSelector: {{matchLabels: {{app: main}}}}}}]\n    ports: {ports}\n"
+        )
+    };
+    let (old, new) = (text("[{port: 5432}, {port: 80}]"), text("[{port: 5432}]"));
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("old.yaml"), old).unwrap();
+    fs::write(folder.path().join("new.yaml"), new).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nopal"));
+    command.args(["diff", "old.yaml", "new.yaml"]);
+    let output = command.current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(
+            "- data/StatefulSet/main -> data/StatefulSet/main: TCP 80\n    changed data/main (new.yaml:8)\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn revisions_of_git_are_read_and_named() {
     let folder = Folder::with(&[("policies/shop.yaml", &(PODS.to_owned() + WIDER))]);
     folder.git(&["init", "--quiet"]);

@@ -74,6 +74,7 @@ fn api_version(document: &str) -> &'static str {
         "ValidatingWebhookConfiguration" => "admissionregistration.k8s.io/v1",
         "ServiceMonitor" | "PodMonitor" => "monitoring.coreos.com/v1",
         "CiliumNetworkPolicy" => "cilium.io/v2",
+        "RoleBinding" | "ClusterRoleBinding" => "rbac.authorization.k8s.io/v1",
         _ => "v1",
     }
 }

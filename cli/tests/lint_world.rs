@@ -219,6 +219,50 @@ fn names_that_differ_in_a_number_or_altogether_are_no_typing_errors() {
 }
 
 #[test]
+fn a_short_name_is_misspelt_by_a_slip_of_the_fingers_and_not_by_another_letter() {
+    let near = |wanted: &str, held: &str, more: &str| {
+        let spec = format!("podSelector: {{matchLabels: {{{wanted}}}}}\npolicyTypes: [Ingress]");
+        !found(
+            &(policy("a", &spec) + &pod("shop", held, "") + more),
+            "NP205",
+        )
+        .is_empty()
+    };
+    for (wanted, held) in [
+        ("dbb", "db"),
+        ("db", "dbb"),
+        ("wbe", "web"),
+        ("wb", "web"),
+        ("ap", "app"),
+        ("webb", "web"),
+        ("wweb", "web"),
+        ("aip", "api"),
+    ] {
+        assert!(near(&format!("app: {wanted}"), held, ""), "{wanted} {held}");
+    }
+    for (wanted, held) in [
+        ("api", "app"),
+        ("ui", "ci"),
+        ("ci", "ic"),
+        ("db", "dbs"),
+        ("dbs", "db"),
+        ("pdb", "db"),
+        ("web", "we"),
+        ("aa", "a"),
+        ("v1", "v11"),
+        ("mq", "mx"),
+    ] {
+        assert!(
+            !near(&format!("app: {wanted}"), held, ""),
+            "{wanted} {held}"
+        );
+    }
+    // Somebody else has the name that is looked for: it may well be meant.
+    assert!(!near("app: dbb", "db", &pod("other", "dbb", "")));
+    assert!(near("ap: db", "db", ""));
+}
+
+#[test]
 fn what_depends_on_the_plugin_is_told_of_that_plugin_alone() {
     let text = policy(
         "web",
@@ -239,4 +283,52 @@ fn what_depends_on_the_plugin_is_told_of_that_plugin_alone() {
     assert_eq!(with(Some(Profile::Calico)), [("NP122", Severity::Info)]);
     let cilium = [("NP122", Severity::Warning), ("NP135", Severity::Info)];
     assert_eq!(with(Some(Profile::Cilium)), cilium);
+}
+
+#[test]
+fn users_of_the_api_are_told_of_with_a_profile_alone() {
+    let user = |account: &str, spec: &str| {
+        let binding = format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: a, namespace: shop}}\nsubjects: [{{kind: ServiceAccount, name: {account}}}, {{kind: Group, name: x}}]\n"
+        );
+        binding + &pod("shop", "web", spec)
+    };
+    let isolated = |rules: &str| {
+        policy(
+            "web",
+            &format!("podSelector: {{}}\npolicyTypes: [Egress]\negress: [{rules}]"),
+        )
+    };
+    let told = |text: &str, profile| {
+        let selection = Selection {
+            profile,
+            select: vec!["NP234".to_owned()],
+            ..Selection::default()
+        };
+        findings(text, &selection).len()
+    };
+    let with = |text: &str| told(text, Some(Profile::Nopal));
+    let closed = isolated("{to: [{podSelector: {}}]}");
+    assert_eq!(with(&(user("web", "serviceAccountName: web") + &closed)), 1);
+    assert_eq!(with(&(user("default", "") + &closed)), 1);
+    assert_eq!(
+        told(&(user("web", "serviceAccountName: web") + &closed), None),
+        0
+    );
+    assert_eq!(
+        with(&(user("other", "serviceAccountName: web") + &closed)),
+        0
+    );
+    let without_token = "serviceAccountName: web, automountServiceAccountToken: false";
+    assert_eq!(with(&(user("web", without_token) + &closed)), 0);
+    assert_eq!(with(&user("default", "")), 0);
+    for open in [
+        "{}",
+        "{to: [{ipBlock: {cidr: 192.0.2.1/32}}], ports: [{port: 6443}]}",
+        "{ports: [{protocol: TCP, port: 1, endPort: 500}]}",
+    ] {
+        assert_eq!(with(&(user("default", "") + &isolated(open))), 0, "{open}");
+    }
+    let too_little = isolated("{to: [{ipBlock: {cidr: 192.0.2.1/32}}], ports: [{port: 80}]}");
+    assert_eq!(with(&(user("default", "") + &too_little)), 1);
 }

@@ -4,6 +4,8 @@
 
 #[path = "schemas/check.rs"]
 mod check;
+#[path = "output/full.rs"]
+mod full;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -159,6 +161,14 @@ fn what_is_in_force_everywhere_is_said_to_be() {
     assert_eq!(code, 0);
     let calls = fs::read_to_string(cluster.path("calls")).unwrap();
     assert!(calls.contains("--context prod get --raw"), "{calls}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_told() {
+    let cluster = three_nodes();
+    let path = format!("{}:/bin:/usr/bin", cluster.0.path().display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nopal"));
+    full::is_told(command.arg("rollout").env("PATH", path));
 }
 
 #[test]

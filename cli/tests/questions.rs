@@ -236,7 +236,17 @@ fn a_query_about_nobody_is_an_error() {
     };
     for (from, to, message) in [
         ("shpo/*", "shop/db", "--from matches no pod of the input"),
-        ("shop/db", "pod:app=wbe", "--to matches no pod of the input"),
+        (
+            "shop/db",
+            "pod:app=wbe",
+            "--to matches no pod of the input: a question about nobody has no answer; did you mean app=web?\n",
+        ),
+        (
+            "shop/web",
+            "shop/db",
+            "has no answer; did you mean shop/Deployment/web?\n",
+        ),
+        ("ns:team=ops pod:app=wbe", "shop/db", "has no answer\n"),
         (
             "shop/nobody",
             "shop/db",
@@ -400,5 +410,5 @@ fn what_cannot_be_read_is_not_told_to_open_nothing() {
     let folder = Folder::with(&[]);
     let (code, text, errors) = folder.nopal(&["exposure", "nowhere.yaml"]);
     assert_eq!((code, text.as_str()), (2, ""));
-    assert!(errors.contains("error: no answer: "), "{errors}");
+    assert!(errors.starts_with("error: nowhere.yaml: "), "{errors}");
 }

@@ -1,4 +1,4 @@
-//! What `docs/questions.md` shows is what the commands print. `UPDATE=1` writes it.
+//! What `docs/questions.md` shows is what the commands print. `UPDATE=1` writes it. Other pages show parts of it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -28,6 +28,29 @@ fn the_page_shows_what_the_commands_print() -> TestResult {
         std::fs::write(&page, &written)?;
     }
     assert_eq!(text, written, "UPDATE=1 writes docs/questions.md anew");
+    Ok(())
+}
+
+#[test]
+fn other_pages_show_parts_of_what_the_commands_print() -> TestResult {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (page, commands) in [("README.md", 4), ("docs/pictures.md", 1)] {
+        let text = std::fs::read_to_string(root.join(page))?;
+        let blocks = text.split("\n$ nopal ").skip(1);
+        // A revision is of the reader's own repository.
+        let blocks: Vec<&str> = blocks
+            .filter(|block| !block.starts_with("diff git:"))
+            .collect();
+        assert_eq!(blocks.len(), commands, "{page}");
+        for block in blocks {
+            let (command, rest) = block.split_once('\n').ok_or("a command without an end")?;
+            let (shown, _) = rest.split_once("```").ok_or("a block without an end")?;
+            let printed = output(&root, &format!("nopal {command}"))?;
+            for part in shown.split("...\n") {
+                assert!(printed.contains(part), "{page}: {part}{printed}");
+            }
+        }
+    }
     Ok(())
 }
 

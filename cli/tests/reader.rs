@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use nopal::manifest::{Content, Manifests, Source, fuzz, read_source};
+use nopal::fuzz::feed;
+use nopal::manifest::{Content, Manifests, Source, read_source};
 
 fn read(text: &str) -> Manifests {
     let manifests = read_source(
@@ -174,7 +175,7 @@ fn any_bytes_are_read_without_panic() {
         b"\xc3\xa4",
     ];
     for seed in &seeds {
-        fuzz(seed.as_bytes());
+        feed("manifest", seed.as_bytes());
         for _ in 0..2_000 {
             let mut data = seed.clone().into_bytes();
             for _ in 0..=random(4) {
@@ -185,7 +186,7 @@ fn any_bytes_are_read_without_panic() {
                     _ => drop(data.drain(at..(at + random(9)).min(data.len()))),
                 }
             }
-            fuzz(&data);
+            feed("manifest", &data);
         }
     }
 }

@@ -77,6 +77,8 @@ fn the_smallest_change_denies_the_flow() {
         for flow in random_flows(&objects, seed, 60) {
             let decision = graph.evaluate(&flow);
             let steps = closings(&cluster, &graph, &flow, &decision);
+            let narrow = RuleGraph::compile(&cluster.between(&[flow.from, flow.to]));
+            assert_eq!(closings(&cluster, &narrow, &flow, &decision), steps);
             if decision.verdict == Verdict::Deny || decision.is_audited() {
                 assert_eq!(steps, [], "seed {seed}: {flow}");
                 continue;

@@ -221,6 +221,11 @@ fn what_cannot_be_admitted_is_told() {
             1,
             "from: shop/nobody is not in the input",
         ),
+        (
+            "shop/bara shop/api-1 80\n",
+            1,
+            "from: shop/bara is not in the input; did you mean shop/bare?\n",
+        ),
         ("192.0.2.1 192.0.2.2 80\n", 1, "neither end is a pod"),
         (
             "shop/bare -> 80\n",

@@ -62,12 +62,12 @@ fn junit_tells_failures_and_errors_apart() {
         "\
 <?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <testsuites name=\"nopal test\" tests=\"3\" failures=\"1\" errors=\"1\">
-  <testsuite name=\"connectivity\" tests=\"3\" failures=\"1\" errors=\"1\">
-    <testcase name=\"web &lt;reaches&gt; db #1: shop/web -&gt; shop/db 5432/TCP IPv4\" classname=\"connectivity\"/>
-    <testcase name=\"web reads metrics: shop/web -&gt; shop/db 9100/TCP IPv4\" classname=\"connectivity\">
+  <testsuite name=\"connectivity\" tests=\"3\" failures=\"1\" errors=\"1\" skipped=\"0\">
+    <testcase name=\"web &lt;reaches&gt; db #1: shop/web -&gt; shop/db 5432/TCP IPv4\" classname=\"connectivity\" time=\"0\"/>
+    <testcase name=\"web reads metrics: shop/web -&gt; shop/db 9100/TCP IPv4\" classname=\"connectivity\" time=\"0\">
       <failure message=\"expected allow, is deny\" type=\"connectivity\">shop/db isolates ingress</failure>
     </testcase>
-    <testcase name=\"no such end\" classname=\"connectivity\">
+    <testcase name=\"no such end\" classname=\"connectivity\" time=\"0\">
       <error message=\"from: shop/none is not in the input\" type=\"unusable\"/>
     </testcase>
     <system-out>1 of 3 rules touched

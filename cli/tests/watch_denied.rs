@@ -101,9 +101,7 @@ impl Stage {
     fn watch(&self, arguments: &[&str]) -> (Child, Receiver<String>) {
         let mut child = self.nopal(&[&["watch-denied"], arguments].concat());
         let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        assert_eq!(line, "listening to nflog group 110\n");
+        wait_until_it_listens(&mut errors);
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -126,14 +124,25 @@ impl Stage {
     }
 }
 
+/// Reads what it says first, which is that it listens.
+fn wait_until_it_listens(errors: &mut impl BufRead) {
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert_eq!(line, "listening to nflog group 110\n");
+}
+
 fn start(folder: &Path, arguments: &[&str], netns: &Path) -> Child {
+    start_into(Stdio::piped(), folder, arguments, netns)
+}
+
+fn start_into(output: Stdio, folder: &Path, arguments: &[&str], netns: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nopal"));
     command
         .args(arguments)
         .arg("--netns")
         .arg(netns)
         .current_dir(folder)
-        .stdout(Stdio::piped())
+        .stdout(output)
         .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -230,6 +239,25 @@ fn without_manifests_a_line_has_addresses_and_the_class_and_a_count_ends_it() {
     assert!(rest.starts_with(expected), "{line}");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(lines.iter().count(), 0);
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_told_and_end_it() {
+    let stage = Stage::new("nopal-watchfull");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let netns = stage.lab.node_namespace("node-a").unwrap().path();
+    let folder = stage.folder.path();
+    let mut child = start_into(full.into(), folder, &["watch-denied"], &netns);
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    wait_until_it_listens(&mut errors);
+    stage.probe(WEB[0], DB[0], ProbeKind::Tcp(22));
+    let mut told = String::new();
+    errors.read_to_string(&mut told).unwrap();
+    assert_eq!(
+        told,
+        "error: cannot write to standard output: No space left on device (os error 28)\n"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
 #[test]

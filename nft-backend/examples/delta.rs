@@ -1,6 +1,7 @@
 //! Measures what one event costs, from the event to the kernel, on a node with 100,000 elements, 400 chains and 600 sets
 //! in a cluster of 100,000 pods: `delta NAMESPACE` makes that network namespace's table and changes it by netlink. Beside
-//! it, in the same run, the naive way: render the graph anew, compare, and start nft.
+//! it, in the same run, the naive way: render the graph anew, compare, and start nft. And in turns with the events, a
+//! transaction without a change: how far its p99 is from its p50 is the machine's doing.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
 use nft_backend::node::Node;
 use nft_backend::render::render;
-use nft_backend::transaction::{Target, Transaction};
+use nft_backend::transaction::{Object, Target, Transaction};
 use policy_core::Pod;
 use policy_core::incremental::{Engine, Event};
 use policy_core::testing::Objects;
@@ -41,6 +42,7 @@ fn main() -> Result<(), Failure> {
         node: Node::new(config.clone())?,
         live: Live::new(config.clone()),
         netlink: Netlink::beside(nft.clone()),
+        idle: Netlink::beside(nft.clone()),
         nft,
         config,
     };
@@ -57,10 +59,10 @@ fn main() -> Result<(), Failure> {
     )?;
     writeln!(
         out,
-        "| event | p50 | p99 | graph p50 | rules p50 | plan and kernel p50 | in place, of {} | naive p50 |",
+        "| event | p50 | p99 | graph p50 | rules p50 | plan and kernel p50 | in place, of {} | nothing p50 | nothing p99 | naive p50 |",
         2 * ROUNDS
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
     for (name, there, back) in trials()? {
         let row = measured.by_delta(&there, &back)?;
         let naive = measured.naively([&there, &back])?;
@@ -77,14 +79,17 @@ struct Measured {
     node: Node,
     live: Live,
     netlink: Netlink,
+    /// For transactions that change nothing, so that the other one's knowledge of the table stays as it is.
+    idle: Netlink,
     nft: Nft,
     config: Config,
 }
 
 impl Measured {
     fn by_delta(&mut self, there: &[Event], back: &[Event]) -> Result<String, Failure> {
-        let mut times: [Vec<Duration>; 4] = Default::default();
+        let mut times: [Vec<Duration>; 5] = Default::default();
         let mut in_place = 0;
+        let nothing = nothing(&self.config);
         for round in 0..2 * ROUNDS {
             let events = if round % 2 == 0 { there } else { back }.to_vec();
             let start = Instant::now();
@@ -95,27 +100,33 @@ impl Measured {
             let update = self.live.update_by(&mut self.netlink, &delta)?;
             let done = Instant::now();
             in_place += usize::from(update == Update::Increment);
+            let begin = Instant::now();
+            self.idle.apply(&nothing)?;
+            let idle = begin.elapsed();
             let parts = [
                 done - start,
                 resolved - start,
                 rendered - resolved,
                 done - rendered,
+                idle,
             ];
             for (times, part) in times.iter_mut().zip(parts) {
                 times.push(part);
             }
         }
-        let [all, graph, rules, kernel] = times.map(|mut times| {
+        let [all, graph, rules, kernel, idle] = times.map(|mut times| {
             times.sort();
             times
         });
         Ok(format!(
-            "{:?} | {:?} | {:?} | {:?} | {:?} | {in_place}",
+            "{:?} | {:?} | {:?} | {:?} | {:?} | {in_place} | {:?} | {:?}",
             at(&all, 50),
             at(&all, 99),
             at(&graph, 50),
             at(&rules, 50),
-            at(&kernel, 50)
+            at(&kernel, 50),
+            at(&idle, 50),
+            at(&idle, 99)
         ))
     }
 
@@ -135,6 +146,13 @@ impl Measured {
         times.sort();
         Ok(format!("{:?}", at(&times, 50)))
     }
+}
+
+/// Makes the table that is there.
+fn nothing(config: &Config) -> Transaction {
+    let mut transaction = Transaction::new(config.table.clone());
+    transaction.add(Object::Table);
+    transaction
 }
 
 fn at(sorted: &[Duration], percent: usize) -> Duration {

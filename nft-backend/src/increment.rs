@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::changes::{Changes, Place, is_pairs};
+use crate::creation::create;
 use crate::delta::{Change, Delta, SetChange};
 use crate::diff::{Bump, Planned, Step};
 use crate::element::Element;
 use crate::generation::MarkBits;
 use crate::in_force::{digest_set, mark_comment};
 use crate::layout::{generation_set, mark_chain};
-use crate::load::{add_rules, comment, create, remove};
+use crate::load::{add_rules, comment, remove};
 use crate::names::{GENERATION, Name, WRITE_MARK};
 use crate::permissions::sets_of;
 use crate::placement::{Edits, Placement, logical_name};

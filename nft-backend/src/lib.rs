@@ -14,6 +14,7 @@ mod compare;
 pub mod config;
 mod conntrack;
 mod counted_rules;
+mod creation;
 pub mod delta;
 pub mod diff;
 pub mod digest;

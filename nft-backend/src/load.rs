@@ -15,6 +15,7 @@
 //!    failed half-way, or a stranger put into our table.
 
 use crate::config::Config;
+use crate::creation::create;
 use crate::generation::{Generation, MarkBits};
 use crate::in_force::{HOOK, InForce, base_comment, digest_set, mark_comment};
 use crate::kernel::{ApplyError, Kernel};
@@ -300,51 +301,6 @@ pub(crate) fn comment(rule: Option<&mut Rule>, text: &str) {
     if let Some(rule) = rule {
         *rule = rule.clone().comment(text);
     }
-}
-
-/// Objects come before what refers to them: sets, chains, maps, and then the rules.
-pub(crate) fn create(contents: Ruleset) -> Transaction {
-    let mut transaction = Transaction::new(contents.table);
-    transaction.add(Object::Table);
-    for counter in contents.counters {
-        transaction.add(Object::Counter(counter));
-    }
-    for (name, set) in contents.sets {
-        let (key, interval) = (set.key, set.interval);
-        transaction.create(Object::Set {
-            name: name.clone(),
-            key,
-            interval,
-        });
-        if !set.elements.is_empty() {
-            transaction.add(Object::Elements {
-                set: name,
-                elements: set.elements,
-            });
-        }
-    }
-    for name in contents.chains.keys() {
-        transaction.create(Object::Chain {
-            name: name.clone(),
-            priority: None,
-        });
-    }
-    for (name, map) in contents.maps {
-        transaction.create(Object::Map {
-            name: name.clone(),
-            family: map.family,
-        });
-        if !map.entries.is_empty() {
-            transaction.add(Object::Entries {
-                map: name,
-                entries: map.entries,
-            });
-        }
-    }
-    for (name, chain) in contents.chains {
-        add_rules(&mut transaction, &name, chain);
-    }
-    transaction
 }
 
 pub(crate) fn switch(table: &Name, base: Chain, has_base: bool) -> Transaction {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::changes::Changes;
+use crate::creation::create;
 use crate::delta::SetChange;
 use crate::diff::{Planned, Step};
 use crate::in_force::{base_comment, digest_set};
 use crate::increment::replaced;
-use crate::load::{begin_generation, comment, create, switch};
+use crate::load::{begin_generation, comment, switch};
 use crate::names::{BASE, DIGEST, GENERATION, Name};
 use crate::placement::logical_name;
 use crate::ruleset::Ruleset;

@@ -22,7 +22,7 @@ use nft_backend::load::LoadError;
 use nft_backend::names::BASE;
 use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
-use nopal_lab::{Lab, Probe, ProbeKind, Seen};
+use nopal_lab::{Lab, Probe, ProbeKind, Seen, patient};
 use tempfile::TempDir;
 
 /// What the old ruleset allows, the new one, both, and none.
@@ -30,8 +30,10 @@ const OLD: u16 = 7000;
 const NEW: u16 = 7001;
 const BOTH: u16 = 7002;
 const NONE: u16 = 7003;
-/// For nft that hangs; long enough for one that works.
+/// For nft that hangs; long enough for one that works, on a machine that needs no patience.
 const LIMIT: Duration = Duration::from_secs(4);
+/// How much longer than its limit nft hangs.
+const LONGER: u32 = 10;
 const DONE: &str = "nft \"$@\"";
 
 /// A ruleset in which `db` can be reached by `web` on these ports.
@@ -100,6 +102,8 @@ fn whatever_happens_to_nft_the_table_is_never_half_open() {
     let config = Config::default();
     let (old, new) = (allowing(&[OLD, BOTH]), allowing(&[NEW, BOTH]));
     let no_memory = "echo 'Error: Could not process rule: Cannot allocate memory' >&2; exit 1";
+    let limit = patient(LIMIT);
+    let hang = (limit * LONGER).as_secs();
     let faults = [
         ("killed before", "kill -9 $$".to_owned(), ApplyError::Killed),
         (
@@ -109,8 +113,8 @@ fn whatever_happens_to_nft_the_table_is_never_half_open() {
         ),
         (
             "hangs after",
-            format!("{DONE}; sleep 60"),
-            ApplyError::TimedOut { limit: LIMIT },
+            format!("{DONE}; sleep {hang}"),
+            ApplyError::TimedOut { limit },
         ),
         (
             "refused",
@@ -130,7 +134,7 @@ fn whatever_happens_to_nft_the_table_is_never_half_open() {
                     live.forget();
                 }
                 let stand_in = Faulty::new();
-                let mut broken = stand_in.kernel(&kernel, number, fault).with_limit(LIMIT);
+                let mut broken = stand_in.kernel(&kernel, number, fault).with_limit(limit);
                 let context = format!("{name}, a load: {is_load}, transaction {number}");
                 let error = match live.update(&mut broken, &new) {
                     Ok(_) => break,

@@ -1,5 +1,5 @@
-//! Every wiring that the rules can hold in: packets of every pair of machines against the naive evaluator. And those
-//! they cannot hold in: seen to be told so. Needs root, nft, ip and the reference CNI plugins, and fails without.
+//! Every wiring that the rules can hold in: packets of every pair of machines against the naive evaluator. Those that they
+//! cannot hold in are `topologies_refused.rs`. Needs root, nft, ip and the reference CNI plugins, and fails without.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -200,30 +200,6 @@ fn the_pods_interface_and_the_nodes_route_tell_the_same() {
             );
         }
     }
-}
-
-/// Rules of the node hold for nothing that these pods say, and nobody is told otherwise.
-#[test]
-fn pods_on_macvlan_are_refused_and_seen_to_be_open() {
-    let lab = build(Wiring::Macvlan, "nopal-t-macvlan");
-    let [node, _] = NODES;
-    put_rules_in_force(&lab, &objects(POLICIES));
-    let denied = Probe {
-        from: ip(API[0]),
-        to: ip(DB[0]),
-        kind: ProbeKind::Tcp(5432),
-    };
-    assert_eq!(seen(&lab, &[denied]), [Seen::Passed]);
-    for report in [report(&lab, node), report_by_route(&lab, node)] {
-        assert_eq!(report.impossible().count(), 6, "{report}");
-        assert!(report.bridges_to_switch().is_empty() && !report.is_enforced());
-    }
-    let line = report(&lab, node).placed[0].to_string();
-    assert_eq!(
-        line,
-        "shop/api (10.0.1.12), macvlan on eth0: NOT ENFORCED: the node does not forward packets of macvlan devices, \
-         so no rule of the node sees them; use a CNI that gives pods a veth pair, by a route or on a Linux bridge"
-    );
 }
 
 #[test]

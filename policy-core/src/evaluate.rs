@@ -411,6 +411,6 @@ impl Side {
     }
 }
 
-fn selects(policy: &Policy, pod: &Pod) -> bool {
+pub(crate) fn selects(policy: &Policy, pod: &Pod) -> bool {
     policy.id.namespace == pod.id.namespace && policy.subjects.matches(&pod.labels)
 }

@@ -20,6 +20,7 @@ pub mod label_index;
 pub mod labels;
 pub mod lower;
 mod minimize;
+mod narrow;
 mod partition;
 pub mod policy;
 pub mod port_set;

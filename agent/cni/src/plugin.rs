@@ -91,6 +91,7 @@ fn add<'c>(environment: &Environment, config: &'c Config) -> Result<&'c RawValue
     let addresses = attachment.addresses.clone();
     let held = Held {
         pod: format!("{}/{}", pod.namespace, pod.name),
+        uid: pod.uid.clone(),
         container: attachment.sandbox.container_id.clone(),
     };
     let reason = match ask(&config.socket, Order::Attach(attachment), config.patience) {

@@ -55,6 +55,8 @@ pub enum QuarantineError {
 pub struct Held {
     /// `namespace/name`.
     pub pod: String,
+    /// The pod's uid, where the runtime tells it: a later pod of the name has another one.
+    pub uid: Option<String>,
     /// Its sandbox's container.
     pub container: String,
 }
@@ -65,7 +67,7 @@ pub struct Held {
 /// # Errors
 /// When nft is not there or refuses: then nothing is held, and the pod must not start.
 pub fn hold(addresses: &[IpAddr], held: &Held) -> Result<(), QuarantineError> {
-    for name in [&held.pod, &held.container] {
+    for name in [&held.pod, &held.container].into_iter().chain(&held.uid) {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
         if name.is_empty() || name.len() > MAX_COMMENT || !name.bytes().all(is_plain) {
             return Err(QuarantineError::Name(name.clone()));
@@ -116,7 +118,8 @@ pub fn release(addresses: &BTreeSet<IpAddr>) -> Result<(), QuarantineError> {
     }
     let mut script = String::new();
     for address in leaving {
-        for line in elements("delete", *address, None) {
+        let uid = held.get(address).and_then(|held| held.uid.as_ref());
+        for line in elements("delete", *address, None, uid.is_some()) {
             script += &line;
         }
     }
@@ -153,7 +156,7 @@ fn script(addresses: &[IpAddr], held: &Held, past: &[&str]) -> String {
         for (set, kind) in [("4", "ipv4_addr"), ("6", "ipv6_addr")] {
             let _ = write!(
                 script,
-                "add set {family} {TABLE} pods{set} {{ type {kind}; }}\nadd set {family} {TABLE} containers{set} {{ type {kind}; }}\n"
+                "add set {family} {TABLE} pods{set} {{ type {kind}; }}\nadd set {family} {TABLE} containers{set} {{ type {kind}; }}\nadd set {family} {TABLE} uids{set} {{ type {kind}; }}\n"
             );
         }
         let _ = write!(
@@ -163,9 +166,10 @@ fn script(addresses: &[IpAddr], held: &Held, past: &[&str]) -> String {
     }
     for address in addresses {
         // An element that is there keeps its comment, so it goes first.
-        for verb in ["add", "delete", "add"] {
-            script.extend(elements(verb, *address, Some(held)));
+        for verb in ["add", "delete"] {
+            script.extend(elements(verb, *address, None, true));
         }
+        script.extend(elements("add", *address, Some(held), held.uid.is_some()));
     }
     for (ip, set) in [("ip", "4"), ("ip6", "6")] {
         let rule = format!("add rule inet {TABLE} forward {ip}");
@@ -188,16 +192,22 @@ fn script(addresses: &[IpAddr], held: &Held, past: &[&str]) -> String {
     script
 }
 
-fn elements(verb: &str, address: IpAddr, held: Option<&Held>) -> Vec<String> {
+/// The lines for the elements of an address, with comments of who is held, in the set of uids too if there is one.
+fn elements(verb: &str, address: IpAddr, held: Option<&Held>, has_uid: bool) -> Vec<String> {
     let set = if address.is_ipv4() { "4" } else { "6" };
-    let comment = |name: fn(&Held) -> &str| match held {
-        Some(held) if verb == "add" => format!(" comment \"{}\"", name(held)),
-        _ => String::new(),
+    let comment = |name: fn(&Held) -> &str| {
+        held.map_or_else(String::new, |held| format!(" comment \"{}\"", name(held)))
     };
-    let sets = [
+    let mut sets = vec![
         ("pods", comment(|held| &held.pod)),
         ("containers", comment(|held| &held.container)),
     ];
+    if has_uid {
+        sets.push((
+            "uids",
+            comment(|held| held.uid.as_deref().unwrap_or_default()),
+        ));
+    }
     let mut lines = Vec::new();
     for family in ["inet", "bridge"] {
         for (name, comment) in &sets {
@@ -247,12 +257,13 @@ fn read(json: &[u8]) -> Result<BTreeMap<IpAddr, Held>, QuarantineError> {
             let comment = element["elem"]["comment"].as_str().unwrap_or_default();
             let held = found.entry(address).or_insert_with(|| Held {
                 pod: String::new(),
+                uid: None,
                 container: String::new(),
             });
-            if name.starts_with("pods") {
-                comment.clone_into(&mut held.pod);
-            } else {
-                comment.clone_into(&mut held.container);
+            match name.trim_end_matches(['4', '6']) {
+                "pods" => comment.clone_into(&mut held.pod),
+                "uids" => held.uid = Some(comment.to_owned()),
+                _ => comment.clone_into(&mut held.container),
             }
         }
     }
@@ -266,6 +277,7 @@ mod tests {
     fn web() -> Held {
         Held {
             pod: "shop/web".to_owned(),
+            uid: Some("u1".to_owned()),
             container: "c1".to_owned(),
         }
     }
@@ -300,10 +312,12 @@ mod tests {
         let listed = r#"{"nftables": [{"metainfo": {}}, {"table": {}},
             {"set": {"name": "pods4", "elem": [{"elem": {"val": "10.0.0.1", "comment": "shop/web"}}]}},
             {"set": {"name": "containers4", "elem": [{"elem": {"val": "10.0.0.1", "comment": "c1"}}, "10.0.0.2"]}},
+            {"set": {"name": "uids4", "elem": [{"elem": {"val": "10.0.0.1", "comment": "u1"}}]}},
             {"set": {"name": "pods6"}}]}"#;
         let held = read(listed.as_bytes()).unwrap();
         assert_eq!(held[&IpAddr::from([10, 0, 0, 1])], web());
-        assert_eq!(held[&IpAddr::from([10, 0, 0, 2])].pod, "");
+        let stranger = &held[&IpAddr::from([10, 0, 0, 2])];
+        assert_eq!((stranger.pod.as_str(), &stranger.uid), ("", &None));
         assert!(read(b"{}").is_err() && read(b"nothing").is_err());
     }
 }

@@ -20,6 +20,15 @@ pub(crate) struct Files {
     pub(crate) account_public_key: PathBuf,
     pub(crate) tokens: PathBuf,
     pub(crate) kubeconfig: PathBuf,
+    authority: PathBuf,
+    server: String,
+}
+
+impl Files {
+    /// The kubeconfig of a user with this token.
+    pub(crate) fn kubeconfig_of(&self, user: &str, token: &str) -> String {
+        kubeconfig(&self.authority, &self.server, user, token)
+    }
 }
 
 /// Writes everything for an API server at `address` and `port` into `folder`.
@@ -34,7 +43,7 @@ pub(crate) fn write(folder: &Path, address: IpAddr, port: u16) -> Result<Files, 
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
     let names = vec![address.to_string(), "127.0.0.1".to_owned()];
-    let server = CertificateParams::new(names)?.signed_by(&server_key, &issuer)?;
+    let server_certificate = CertificateParams::new(names)?.signed_by(&server_key, &issuer)?;
 
     let put = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -42,23 +51,15 @@ pub(crate) fn write(folder: &Path, address: IpAddr, port: u16) -> Result<Files, 
         written.map_err(HarnessError::io(format!("write {}", path.display())))?;
         Ok::<_, HarnessError>(path)
     };
-    let authority_file = put("ca.crt", &authority_certificate.pem())?;
+    let authority = put("ca.crt", &authority_certificate.pem())?;
     let server_name = match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     };
-    let kubeconfig = format!(
-        "apiVersion: v1\n\
-         kind: Config\n\
-         current-context: test\n\
-         contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]\n\
-         clusters: [{{name: test, cluster: {{server: \"https://{server_name}:{port}\", \
-         certificate-authority: \"{}\"}}}}]\n\
-         users: [{{name: admin, user: {{token: {TOKEN}}}}}]\n",
-        authority_file.display()
-    );
+    let server = format!("https://{server_name}:{port}");
+    let kubeconfig = kubeconfig(&authority, &server, "admin", TOKEN);
     Ok(Files {
-        server_certificate: put("server.crt", &server.pem())?,
+        server_certificate: put("server.crt", &server_certificate.pem())?,
         server_key: put("server.key", &server_key.serialize_pem())?,
         account_key: put("account.key", &account_key.serialize_pem())?,
         account_public_key: put("account.pub", &account_key.public_key_pem())?,
@@ -67,5 +68,19 @@ pub(crate) fn write(folder: &Path, address: IpAddr, port: u16) -> Result<Files, 
             &format!("{TOKEN},admin,admin,system:masters\n"),
         )?,
         kubeconfig: put("kubeconfig", &kubeconfig)?,
+        authority,
+        server,
     })
+}
+
+fn kubeconfig(authority: &Path, server: &str, user: &str, token: &str) -> String {
+    format!(
+        "apiVersion: v1\n\
+         kind: Config\n\
+         current-context: test\n\
+         contexts: [{{name: test, context: {{cluster: test, user: {user}}}}}]\n\
+         clusters: [{{name: test, cluster: {{server: \"{server}\", certificate-authority: \"{}\"}}}}]\n\
+         users: [{{name: {user}, user: {{token: {token}}}}}]\n",
+        authority.display()
+    )
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::HarnessError;
+use crate::audit;
 use crate::certificates::{self, Files};
 use crate::process::{Process, command};
 use crate::programs::Programs;
@@ -66,6 +67,11 @@ impl ControlPlane {
     /// The kubeconfig of a user who may do everything.
     pub fn kubeconfig(&self) -> &Path {
         &self.files.kubeconfig
+    }
+
+    /// The text of a kubeconfig for a user with this token.
+    pub(crate) fn kubeconfig_of(&self, user: &str, token: &str) -> String {
+        self.files.kubeconfig_of(user, token)
     }
 
     /// Where the programs' files are.
@@ -245,6 +251,7 @@ fn start_apiserver(
     files: &Files,
     folder: &Path,
 ) -> Result<Process, HarnessError> {
+    let audited = audit::options(folder)?;
     let arguments = [
         format!("--etcd-servers={ETCD}"),
         format!("--bind-address={address}"),
@@ -270,6 +277,7 @@ fn start_apiserver(
         // Requests are few; old watches end with the process.
         "--shutdown-delay-duration=0s".to_owned(),
     ];
+    let arguments = arguments.into_iter().chain(audited);
     let log = folder.join("kube-apiserver.log");
     Process::start(namespace, &programs.apiserver, arguments, &log)
 }

@@ -5,9 +5,11 @@
 //! variable in the cache folder that `deploy/envtest/build` fills. etcd is Debian's (`etcd-server`) where the folder
 //! has none.
 
+mod audit;
 mod certificates;
 mod cgroups;
 mod control_plane;
+mod deployed;
 mod error;
 mod image;
 mod kubelet;
@@ -15,6 +17,7 @@ mod process;
 mod programs;
 mod proxy;
 
+pub use audit::Asked;
 pub use control_plane::{ControlPlane, SERVICES};
 pub use error::HarnessError;
 pub use kubelet::{IMAGE, Kubelet};

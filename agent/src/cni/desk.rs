@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use super::leases::Leases;
 use super::overlay::{Attached, Overlay, pod_id};
+use crate::causes::causes;
 use crate::kind::Kind;
 use crate::spoofing::Spoofing;
 use crate::status::Shared;
@@ -177,6 +178,7 @@ impl Desk {
         };
         let answer = fetch(client, &id).await;
         let answer = answer.map_err(|error| {
+            let error = causes(&error);
             format!("pod {id} is not known yet, and a GET for it failed: {error}")
         })?;
         let mut change = answer.ok_or_else(|| format!("the API server knows no pod {id}"))?;

@@ -53,6 +53,9 @@ pub enum DataplaneError {
     /// The rules could not be laid out.
     #[error("cannot lay out the rules: {0}")]
     Layout(#[from] LayoutError),
+    /// Rules are in force already, and those of a node that nobody knows would open everything.
+    #[error("the cluster has no node {0} and no pod on it; is --node right?")]
+    UnknownNode(String),
     /// The table could not be changed or looked after.
     #[error(transparent)]
     Guard(#[from] GuardError),

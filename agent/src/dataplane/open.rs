@@ -5,7 +5,7 @@ use std::io;
 
 use nft_backend::config::Config;
 use nft_backend::features::{Features, Missing};
-use nft_backend::kernel::ApplyError;
+use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::lock::{Lock, LockError};
 use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
@@ -20,6 +20,8 @@ pub struct Opened {
     pub dataplane: KernelDataplane,
     /// Keeps a second instance away while it lives.
     pub lock: Lock,
+    /// Whether rules are in force: of an earlier process, or those that were saved.
+    pub has_rules: bool,
 }
 
 /// Why an agent cannot work here.
@@ -58,9 +60,15 @@ pub fn open(config: Config, node: &str, store: &Store) -> Result<Opened, OpenErr
     features.require(&config)?;
     tracing::info!(kernel = features.kernel, nft = %features.nft, "the kernel has all that is needed");
     put_saved_in_force(&mut nft, &config, node, store);
+    let in_force = nft.outline(&config.table)?;
+    let has_rules = in_force.is_some_and(|found| found.epoch().is_some());
     let notices = Notifications::of(&nft, &config.table).map_err(OpenError::Notifications)?;
     let dataplane = KernelDataplane::new(node, config, Netlink::beside(nft), notices)?;
-    Ok(Opened { dataplane, lock })
+    Ok(Opened {
+        dataplane,
+        lock,
+        has_rules,
+    })
 }
 
 fn put_saved_in_force(nft: &mut Nft, config: &Config, node: &str, store: &Store) {

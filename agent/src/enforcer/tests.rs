@@ -3,9 +3,10 @@
 use super::*;
 use crate::held::Held;
 use crate::kind::Kind;
+use crate::topology::Holder;
 use crate::watch::{Change, Identity, Trouble};
 use nft_backend::config::Config;
-use nft_backend::kernel::ApplyError;
+use nft_backend::kernel::{ApplyError, Kernel};
 use policy_core::{Node, PodId, lower};
 use serde_json::{Value, json};
 
@@ -200,13 +201,28 @@ fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
     enforcer.sync(web()).unwrap_err();
     assert!(!told.has_changed().unwrap());
     enforcer.sync(Vec::new()).unwrap();
-    let expected = Addresses::from([("10.0.0.1".parse().unwrap(), "shop/web".to_owned())]);
+    let web_of = |uid: &str| Holder {
+        pod: "shop/web".to_owned(),
+        uid: uid.to_owned(),
+    };
+    let expected = Addresses::from([("10.0.0.1".parse().unwrap(), web_of(""))]);
     assert_eq!(*told.borrow_and_update(), expected);
     enforcer.sync(web()).unwrap();
     assert!(!told.has_changed().unwrap(), "the same pods");
+    // The API tells the uid, and what the runtime tells after that leaves it.
+    for uid in ["u1", "u2"] {
+        let mut shown = web();
+        shown[0].changes[0].identity.uid = uid.to_owned();
+        enforcer.sync(shown).unwrap();
+        enforcer.sync(web()).unwrap();
+        assert_eq!(told.borrow_and_update().values().next(), Some(&web_of(uid)));
+    }
     let gone = Event::PodGone(PodId::new("shop", "web"));
     enforcer.sync(vec![batch(Kind::Pods, vec![gone])]).unwrap();
     assert!(told.borrow_and_update().is_empty());
+    enforcer.sync(web()).unwrap();
+    let again = told.borrow_and_update().values().next().cloned();
+    assert_eq!(again, Some(web_of("")), "another pod of the name");
 }
 
 /// Writes what is to be written, and says whether there was anything.
@@ -261,4 +277,23 @@ fn what_changes_nothing_on_this_node_is_not_written_to_disk_again() {
     enforcer.sync(vec![web("10.0.0.3")]).unwrap();
     enforcer.note_saved(copied.write().unwrap());
     assert!(save(&mut enforcer));
+}
+
+#[test]
+fn found_rules_stay_while_the_cluster_knows_no_such_node() {
+    let (enforcer, shared, held) = enforcer();
+    let mut enforcer = enforcer.in_place_of_found_rules(true);
+    let elsewhere = Event::NodeGone("node-b".into());
+    let view = vec![batch(Kind::Nodes, vec![elsewhere])];
+    let error = enforcer.sync(view).unwrap_err();
+    assert!(error.to_string().contains("is --node right"), "{error}");
+    enforcer.sync(Vec::new()).unwrap_err();
+    let table = Config::default().table;
+    held.kernel(|kernel| assert_eq!(kernel.outline(&table), Ok(None)));
+    assert!(!shared.is_ready());
+    // Either will do: a node that has just joined, or one that has gone and whose pods are still there.
+    enforcer
+        .sync(vec![batch(Kind::Pods, vec![pod("web", "10.0.0.1")])])
+        .unwrap();
+    assert!(shared.is_ready());
 }

@@ -25,6 +25,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::causes::causes;
 use crate::jitter;
 use crate::kind::Kind;
 use crate::status::Shared;
@@ -38,9 +39,13 @@ const PAGE: u32 = 500;
 /// watches; so it is listed plainly.
 const STREAM_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long the API server keeps a watch at least, in seconds; chance adds up to a third. kube gives up a silent one 5 s after that, so a connection that
-/// died without a word is noticed after this time at the latest.
+/// How long the API server keeps a watch at least, in seconds; chance adds up to a third. kube gives up a silent one 5 s
+/// after that, so a server that stands still is noticed after this time at the latest. A connection that died without
+/// a word is noticed by the client, much earlier.
 const WATCH_SECONDS: u32 = 180;
+
+/// How long the API server keeps a watch at most.
+pub const LONGEST_WATCH: Duration = Duration::from_secs((WATCH_SECONDS + WATCH_SECONDS / 3) as u64);
 
 /// A watch that says nothing for so long after an interruption is up again: the longest pause between two attempts is
 /// half a minute, and a quiet kind has nothing to say.
@@ -172,12 +177,13 @@ async fn watch<F: Followed>(
                 let is_streaming_list = listing == Listing::Stream && !is_listed;
                 match judge(F::KIND, &error) {
                     Verdict::Refused if is_streaming_list => {
-                        return End::NoStream(error.to_string());
+                        return End::NoStream(causes(&error));
                     }
-                    Verdict::Refused | Verdict::Doubt => return End::Doubt(error.to_string()),
+                    Verdict::Refused | Verdict::Doubt => return End::Doubt(causes(&error)),
                     Verdict::GoesOn => {
-                        tracing::warn!(kind = ?F::KIND, %error, "watch interrupted");
-                        shared.watch_failed(F::KIND, &error.to_string());
+                        let error = causes(&error);
+                        tracing::warn!(kind = ?F::KIND, error, "watch interrupted");
+                        shared.watch_failed(F::KIND, &error);
                         is_interrupted = true;
                     }
                 }

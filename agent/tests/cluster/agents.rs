@@ -114,7 +114,7 @@ impl Cluster {
 
     /// Starts one on one node, by a program that becomes it.
     pub(crate) fn launch(&self, node: &str, program: &Path) -> Process {
-        let kubeconfig = self.control_plane.kubeconfig();
+        let kubeconfig = &self.kubeconfig;
         let folder = self.folder.path();
         let node_address = NODES.iter().find(|(name, _)| *name == node).unwrap().1;
         let status = OsString::from(format!("--status={node_address}"));

@@ -2,6 +2,7 @@
 //!
 //! The agents on its nodes have a file of their own.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
     pub(crate) lab: Lab,
     pub(crate) objects: Vec<Value>,
+    /// How agents reach the API server: by the account that `deploy/` gives them.
+    pub(crate) kubeconfig: PathBuf,
     pub(crate) folder: TempDir,
 }
 
@@ -37,8 +40,11 @@ impl Cluster {
         Lab::remove_leftovers(prefix).unwrap();
         let lab = Lab::build(topology, prefix).unwrap();
         let control_plane = ControlPlane::start(lab.world_namespace(), address(CONTROL_PLANE));
+        let control_plane = control_plane.unwrap_or_else(|error| panic!("{error}"));
+        let kubeconfig = control_plane.deploy_agent();
         let mut this = Self {
-            control_plane: control_plane.unwrap_or_else(|error| panic!("{error}")),
+            kubeconfig: kubeconfig.unwrap_or_else(|error| panic!("{error}")),
+            control_plane,
             lab,
             objects: Vec::new(),
             folder: tempfile::tempdir().unwrap(),

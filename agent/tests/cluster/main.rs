@@ -8,12 +8,14 @@
 )]
 
 mod agents;
+mod alone;
 mod api;
 mod audit;
 mod burst;
 mod churn;
 mod cluster;
 mod conformance;
+mod deployed;
 mod faults;
 mod flows;
 mod hands;
@@ -25,6 +27,7 @@ mod rollout;
 #[path = "../cni/runtime.rs"]
 mod runtime;
 mod seed;
+mod silence;
 mod soak;
 
 use cluster::Cluster;
@@ -334,18 +337,4 @@ fn a_pod_is_protected_from_cni_add_on_before_the_api_shows_its_address() {
     cluster.agrees("the API shows the address");
     cluster.plugin("DEL", "node-a", "shop", "web", web_at);
     cluster.agrees("the API still shows it");
-}
-
-#[test]
-#[ignore = "starts a real API server: `make test-cluster`"]
-fn the_manifests_are_what_a_real_api_server_takes() {
-    let cluster = Cluster::start("agent-deploy");
-    for manifest in [
-        include_str!("../../../deploy/manifests/nopal.yaml"),
-        include_str!("../../../deploy/manifests/off.yaml"),
-    ] {
-        let arguments = ["apply", "--validate=strict", "-f", "-"];
-        let applied = cluster.control_plane.kubectl(&arguments, manifest);
-        applied.unwrap_or_else(|error| panic!("{error}"));
-    }
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::runtime::{Call, Chain, PATIENCE, PodNamespace, first, ours};
 use crate::site::{NODE, Site, pod, policy};
 
-const FRIEND: &str = "10.0.1.20";
+pub(crate) const FRIEND: &str = "10.0.1.20";
+pub(crate) const FRIEND6: &str = "fd00:10:0:1::20";
 const STRANGER: &str = "10.0.1.10";
 const PORT: u16 = 9000;
 
@@ -27,17 +28,20 @@ const WATCHED: Duration = Duration::from_millis(200);
 /// A node with two pods beside the ones that the runtime starts.
 pub(crate) fn lab(prefix: &str) -> Lab {
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
-    let sender = |name: &str, at: &str| PodSpec {
+    let sender = |name: &str, at: [&str; 2]| PodSpec {
         name: format!("shop/{name}"),
         node: NODE.to_owned(),
-        addresses: vec![address(at)],
+        addresses: at.map(address).into(),
     };
     let topology = Topology {
         nodes: vec![NodeSpec {
             name: NODE.to_owned(),
-            addresses: vec![address("192.168.0.11")],
+            addresses: vec![address("192.168.0.11"), address("fd00:192::11")],
         }],
-        pods: vec![sender("friend", FRIEND), sender("stranger", STRANGER)],
+        pods: vec![
+            sender("friend", [FRIEND, FRIEND6]),
+            sender("stranger", [STRANGER, "fd00:10:0:1::10"]),
+        ],
         externals: vec![address("198.51.100.7")],
     };
     Lab::remove_leftovers(prefix).unwrap();

@@ -136,6 +136,7 @@ fn a_cleanup_takes_the_guard_and_the_quarantine_away_and_lets_everybody_go() {
     node.has_plugin(&agent);
     assert_eq!(node.plugins()[1]["onFailure"], "failOpen");
     let held = Held {
+        uid: None,
         pod: "shop/web".to_owned(),
         container: "c1".to_owned(),
     };

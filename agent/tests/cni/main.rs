@@ -7,6 +7,7 @@
 )]
 
 mod chained;
+mod datagrams;
 mod installed;
 mod quarantine;
 mod runtime;

@@ -1,27 +1,23 @@
 //! Pods that start without an agent (`onFailure: failOpen`): name servers and the node, and nothing else, until their rules
-//! are in force. Debian's plugins make the network, packets judge.
+//! are in force; over IPv4, over IPv6, and where a pod has both. Debian's plugins make the network, packets judge.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
 use nopal_agent::quarantine::lift;
-use nopal_agent::topology::Addresses;
+use nopal_agent::topology::{Addresses, Holder};
 use nopal_cni::quarantine::{held, remove};
-use nopal_lab::{Lab, patient};
+use nopal_lab::Lab;
 use serde_json::{Value, json};
 
-use crate::chained::lab;
+use crate::chained::{FRIEND, FRIEND6, lab};
+use crate::datagrams::{DNS, arrives, inside, resolves};
 use crate::runtime::{Answer, Call, Chain, PodNamespace, first};
 use crate::site::NODE;
 
-const FRIEND: &str = "10.0.1.20";
 const PORT: u16 = 9000;
-const DNS: u16 = 53;
 
 /// A node without an agent, whose plugin lets pods start in quarantine.
 struct Site {
@@ -34,20 +30,25 @@ struct Site {
 struct Pod {
     namespace: PodNamespace,
     call: Call,
-    address: IpAddr,
+    addresses: Vec<IpAddr>,
     result: Value,
 }
 
 impl Site {
-    fn new(prefix: &str, plugin: &str, subnet: &str) -> Self {
+    /// Its pods get an address of each of these networks.
+    fn new(prefix: &str, plugin: &str, subnets: &[&str]) -> Self {
         let (lab, ipam) = (lab(prefix), tempfile::tempdir().unwrap());
         let ours = json!({
             "cniVersion": "1.0.0", "name": "lab", "type": "nopal-cni", "timeoutSeconds": 1,
             "socket": ipam.path().join("nobody.sock"), "onFailure": "failOpen",
         });
+        let mut first = first(plugin, subnets[0], &ipam.path().join("ipam"));
+        let range = |subnet: &&str| json!([{"subnet": subnet}]);
+        first["ipam"]["ranges"] = subnets.iter().map(range).collect();
+        first["ipam"]["routes"] = json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]);
         let chain = Chain {
             node: lab.node_namespace(NODE).unwrap().clone(),
-            first: first(plugin, subnet, &ipam.path().join("ipam")),
+            first,
             ours,
         };
         Self {
@@ -68,12 +69,15 @@ impl Site {
             "{added:?}"
         );
         let result: Value = serde_json::from_str(&added.text).unwrap();
-        let address = result["ips"][0]["address"].as_str().unwrap();
-        let address = address.split('/').next().unwrap().parse().unwrap();
+        let address = |ip: &Value| {
+            let written = ip["address"].as_str().unwrap();
+            written.split('/').next().unwrap().parse().unwrap()
+        };
+        let addresses = result["ips"].as_array().unwrap().iter().map(address);
         Pod {
             namespace,
             call,
-            address,
+            addresses: addresses.collect(),
             result,
         }
     }
@@ -101,112 +105,143 @@ impl Site {
         all.into_values().map(|held| held.pod).collect()
     }
 
-    /// Tells that rules are in force for a pod; gives who stays in quarantine.
-    fn in_force(&self, name: &str, address: IpAddr) -> BTreeSet<String> {
-        let addresses = Addresses::from([(address, name.to_owned())]);
-        inside(&self.node(), || lift(&addresses)).unwrap()
+    /// Tells that rules are in force for the pod of this name that was started; gives who stays in quarantine.
+    fn in_force(&self, name: &str, addresses: &[IpAddr]) -> BTreeSet<String> {
+        self.in_force_for(name, &format!("uid-{name}"), addresses)
+    }
+
+    /// The same for a pod of this uid.
+    fn in_force_for(&self, name: &str, uid: &str, addresses: &[IpAddr]) -> BTreeSet<String> {
+        let holder = Holder {
+            pod: format!("shop/{name}"),
+            uid: uid.to_owned(),
+        };
+        let told = addresses.iter().map(|at| (*at, holder.clone()));
+        let told: Addresses = told.collect();
+        inside(&self.node(), || lift(&told)).unwrap()
     }
 }
 
-/// Works in a network namespace.
-pub(crate) fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            setns(File::open(namespace).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-            work()
-        });
-        work.join().unwrap()
-    })
+/// The friend's address of the same family.
+fn friend_of(address: IpAddr) -> IpAddr {
+    let friend = if address.is_ipv4() { FRIEND } else { FRIEND6 };
+    friend.parse().unwrap()
 }
 
-pub(crate) fn socket(namespace: &Path, port: u16) -> UdpSocket {
-    let bind = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
-    let socket = inside(namespace, bind);
-    let patience = Some(Duration::from_millis(50));
-    socket.set_read_timeout(patience).unwrap();
-    socket
-}
-
-/// Whether a datagram from one namespace and port gets to an address and port in the other, of several that are sent.
-pub(crate) fn arrives(from: (&Path, u16), to: (&Path, IpAddr, u16)) -> bool {
-    let (sender, receiver) = (socket(from.0, from.1), socket(to.0, to.2));
-    sends(&sender, &receiver, SocketAddr::new(to.1, to.2)).is_some()
-}
-
-/// Sends until it arrives or enough was sent; gives who is seen to have sent it.
-pub(crate) fn sends(
-    sender: &UdpSocket,
-    receiver: &UdpSocket,
-    to: SocketAddr,
-) -> Option<SocketAddr> {
-    let begun = Instant::now();
-    let mut sent = 0;
-    while sent < 5 || begun.elapsed() < patient(Duration::from_millis(500)) {
-        // What the node refuses to route is not sent.
-        let _ = sender.send_to(b"x", to);
-        sent += 1;
-        if let Ok((_, from)) = receiver.recv_from(&mut [0; 4]) {
-            return Some(from);
-        }
+/// What a pod in quarantine may at each of its addresses, and what not.
+fn is_held(site: &Site, pod: &Pod, addresses: &[IpAddr]) {
+    let (pod_at, friend_at) = (pod.namespace.path(), site.friend());
+    for &address in addresses {
+        let friend = friend_of(address);
+        assert!(
+            !arrives((&friend_at, 0), (&pod_at, address, PORT)),
+            "nobody reaches {address}"
+        );
+        assert!(
+            !arrives((&friend_at, DNS), (&pod_at, address, PORT)),
+            "no name server unasked reaches {address}"
+        );
+        assert!(
+            !arrives((&pod_at, 0), (&friend_at, friend, PORT)),
+            "{address} reaches nobody"
+        );
+        assert!(
+            resolves(&pod_at, &friend_at, friend),
+            "but name servers: {address}"
+        );
+        assert!(
+            arrives((&site.node(), 0), (&pod_at, address, PORT)),
+            "and its node reaches {address}"
+        );
+        assert!(
+            arrives((&pod_at, 0), (&site.node(), node_of(address), PORT)),
+            "and {address} its node"
+        );
     }
-    None
 }
 
-/// Whether a question at port 53 gets its answer.
-fn resolves(pod: &Path, server: &Path, at: IpAddr) -> bool {
-    let (client, server) = (socket(pod, 0), socket(server, DNS));
-    let Some(from) = sends(&client, &server, SocketAddr::new(at, DNS)) else {
-        return false;
+/// That of the node.
+fn node_of(address: IpAddr) -> IpAddr {
+    let node = if address.is_ipv4() {
+        "192.168.0.11"
+    } else {
+        "fd00:192::11"
     };
-    (0..5).any(|_| {
-        server.send_to(b"y", from).unwrap();
-        client.recv_from(&mut [0; 4]).is_ok()
-    })
+    node.parse().unwrap()
+}
+
+/// Whether everything gets through at these addresses.
+fn is_free(site: &Site, pod: &Pod, addresses: &[IpAddr]) {
+    let (pod_at, friend_at) = (pod.namespace.path(), site.friend());
+    for &address in addresses {
+        let friend = friend_of(address);
+        let when = format!("{address} is let go");
+        assert!(arrives((&friend_at, 0), (&pod_at, address, PORT)), "{when}");
+        assert!(arrives((&pod_at, 0), (&friend_at, friend, PORT)), "{when}");
+    }
 }
 
 #[test]
 fn a_pod_without_agent_reaches_name_servers_and_its_node_until_its_rules_are_in_force() {
-    let site = Site::new("nopalquaptp", "ptp", "10.24.0.0/24");
-    let friend: IpAddr = FRIEND.parse().unwrap();
-    let friend_at = site.friend();
+    let (v4, v6) = ("10.24.0.0/24", "fd00:24::/64");
+    for subnets in [&[v4][..], &[v6], &[v4, v6]] {
+        let site = Site::new("nopalquaptp", "ptp", subnets);
+        let pod = site.start("web");
+        assert_eq!(pod.addresses.len(), subnets.len());
+        let web = BTreeSet::from(["shop/web".to_owned()]);
+        assert_eq!(site.held(), web);
+        is_held(&site, &pod, &pod.addresses);
+
+        // Rules in force for another pod at these addresses are not this pod's.
+        assert_eq!(site.in_force("other", &pod.addresses), web);
+        is_held(&site, &pod, &pod.addresses);
+        // An address is let go by itself.
+        let (first, rest) = pod.addresses.split_at(1);
+        let stay = site.in_force("web", first);
+        assert_eq!(stay.is_empty(), rest.is_empty());
+        is_free(&site, &pod, first);
+        is_held(&site, &pod, rest);
+        assert_eq!(site.in_force("web", &pod.addresses), BTreeSet::new());
+        is_free(&site, &pod, &pod.addresses);
+        site.in_force("web", &pod.addresses);
+    }
+}
+
+#[test]
+fn a_pod_that_was_made_anew_under_its_name_is_another_one() {
+    let site = Site::new("nopalquauid", "ptp", &["10.27.0.0/24"]);
     let pod = site.start("web");
-    let pod_at = pod.namespace.path();
-    assert_eq!(site.held(), BTreeSet::from(["shop/web".to_owned()]));
+    let web = BTreeSet::from(["shop/web".to_owned()]);
+    // What is in force is for the pod of this name that was before, or for one whose uid nobody knows.
+    for uid in ["uid-before", ""] {
+        assert_eq!(site.in_force_for("web", uid, &pod.addresses), web);
+        is_held(&site, &pod, &pod.addresses);
+    }
+    // The next sandbox at the address is the pod's that came after it.
+    let mut again = pod.call.clone();
+    again.arguments = again.arguments.replace("uid-web", "uid-after");
+    let mut ours = site.chain.ours.clone();
+    ours["prevResult"] = pod.result.clone();
+    let held = site.plugin(&again, "ADD", &ours, "/usr/sbin:/usr/bin");
+    assert!(held.succeeded, "{held:?}");
+    assert_eq!(site.in_force("web", &pod.addresses), web);
+    assert_eq!(
+        site.in_force_for("web", "uid-after", &pod.addresses),
+        BTreeSet::new()
+    );
+    is_free(&site, &pod, &pod.addresses);
 
-    assert!(
-        !arrives((&friend_at, 0), (&pod_at, pod.address, PORT)),
-        "nobody reaches it"
-    );
-    assert!(
-        !arrives((&friend_at, DNS), (&pod_at, pod.address, PORT)),
-        "no name server unasked"
-    );
-    assert!(
-        !arrives((&pod_at, 0), (&friend_at, friend, PORT)),
-        "it reaches nobody"
-    );
-    assert!(resolves(&pod_at, &friend_at, friend), "but name servers");
-    assert!(
-        arrives((&site.node(), 0), (&pod_at, pod.address, PORT)),
-        "and its node reaches it"
-    );
-
-    // Rules in force for another pod at this address are not this pod's.
-    let stay = site.in_force("shop/other", pod.address);
-    assert_eq!(stay, BTreeSet::from(["shop/web".to_owned()]));
-    assert!(!arrives((&friend_at, 0), (&pod_at, pod.address, PORT)));
-    assert_eq!(site.in_force("shop/web", pod.address), BTreeSet::new());
-    assert!(
-        arrives((&friend_at, 0), (&pod_at, pod.address, PORT)),
-        "it is let go"
-    );
-    assert!(arrives((&pod_at, 0), (&friend_at, friend, PORT)));
-    site.in_force("shop/web", pod.address);
+    // A runtime that tells no uid is believed the name.
+    again.arguments = again.arguments.replace(";K8S_POD_UID=uid-after", "");
+    let held = site.plugin(&again, "ADD", &ours, "/usr/sbin:/usr/bin");
+    assert!(held.succeeded, "{held:?}");
+    assert_eq!(site.in_force("other", &pod.addresses), web);
+    assert_eq!(site.in_force("web", &pod.addresses), BTreeSet::new());
 }
 
 #[test]
 fn a_quarantine_ends_with_its_pod() {
-    let site = Site::new("nopalquaend", "ptp", "10.25.0.0/24");
+    let site = Site::new("nopalquaend", "ptp", &["10.25.0.0/24", "fd00:25::/64"]);
     let (one, other) = (site.start("one"), site.start("other"));
     assert_eq!(site.held().len(), 2);
     let ours = &site.chain.ours;
@@ -245,24 +280,31 @@ fn a_quarantine_ends_with_its_pod() {
 
 #[test]
 fn a_pod_on_a_bridge_is_held_whether_or_not_the_bridge_calls_netfilter() {
-    let site = Site::new("nopalquabr", "bridge", "10.26.0.0/24");
+    let (v4, v6) = ("10.26.0.0/24", "fd00:26::/64");
+    let site = Site::new("nopalquabr", "bridge", &[v4, v6]);
     for (calls_netfilter, names) in [("0", ["a", "b"]), ("1", ["c", "d"])] {
         inside(&site.node(), || {
-            let setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-            std::fs::write(setting, calls_netfilter).unwrap();
+            for setting in ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"] {
+                let setting = Path::new("/proc/sys/net/bridge").join(setting);
+                std::fs::write(setting, calls_netfilter).unwrap();
+            }
         });
         let [one, other] = names.map(|name| site.start(name));
         let to = one.namespace.path();
         let from = other.namespace.path();
-        let friend = site.friend();
-        site.in_force(&format!("shop/{}", names[1]), other.address);
-        let when = format!("bridge-nf-call-iptables {calls_netfilter}");
-        assert!(!arrives((&from, 0), (&to, one.address, PORT)), "{when}");
-        assert!(!arrives((&to, 0), (&from, other.address, PORT)), "{when}");
-        assert!(!arrives((&friend, 0), (&to, one.address, PORT)), "{when}");
-        assert!(resolves(&to, &friend, FRIEND.parse().unwrap()), "{when}");
-        site.in_force(&format!("shop/{}", names[0]), one.address);
-        assert!(arrives((&from, 0), (&to, one.address, PORT)), "{when}");
-        assert!(arrives((&to, 0), (&from, other.address, PORT)), "{when}");
+        site.in_force(names[1], &other.addresses);
+        let ends = || one.addresses.iter().zip(&other.addresses);
+        for (&at, &beside) in ends() {
+            let when = format!("{at}, calls of netfilter {calls_netfilter}");
+            assert!(!arrives((&from, 0), (&to, at, PORT)), "{when}");
+            assert!(!arrives((&to, 0), (&from, beside, PORT)), "{when}");
+        }
+        is_held(&site, &one, &one.addresses);
+        site.in_force(names[0], &one.addresses);
+        for (&at, &beside) in ends() {
+            let when = format!("{at}, calls of netfilter {calls_netfilter}");
+            assert!(arrives((&from, 0), (&to, at, PORT)), "{when}");
+            assert!(arrives((&to, 0), (&from, beside, PORT)), "{when}");
+        }
     }
 }

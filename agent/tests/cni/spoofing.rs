@@ -11,7 +11,7 @@ use nopal_agent::spoofing::Spoofing;
 use serde_json::Value;
 
 use crate::chained::lab;
-use crate::quarantine::{inside, sends};
+use crate::datagrams::{inside, sends};
 use crate::runtime::{Call, Chain, PodNamespace, first, ours};
 use crate::site::{NODE, Site, pod};
 

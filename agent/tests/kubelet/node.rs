@@ -46,6 +46,8 @@ impl Node {
         let at = CONTROL_PLANE.parse().unwrap();
         let control_plane = ControlPlane::start(lab.world_namespace(), at);
         let control_plane = control_plane.unwrap_or_else(|error| panic!("{error}"));
+        let kubeconfig = control_plane.deploy_agent();
+        let kubeconfig = kubeconfig.unwrap_or_else(|error| panic!("{error}"));
         let folder = tempfile::tempdir().unwrap();
         let prober = build_prober(folder.path());
         let cni = folder.path().join("cni");
@@ -55,7 +57,7 @@ impl Node {
         let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
         let arguments = [
             format!("--node={NAME}"),
-            option("kubeconfig", control_plane.kubeconfig()),
+            option("kubeconfig", &kubeconfig),
             option("state-dir", &folder.path().join("state")),
             option("cni-socket", &folder.path().join("run/cni.sock")),
             option("cni-conf-dir", &cni.join("net.d")),

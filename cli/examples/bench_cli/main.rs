@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nopal::explain::explain;
 use nopal::inventory::{Inventory, MadeUp};
 use nopal::manifest;
-use policy_core::{FlowPort, Protocol, RuleGraph};
+use policy_core::{FlowPort, Protocol};
 
 /// So often is a command run; one that takes longer than [`PATIENCE`] once.
 const RUNS: usize = 5;
@@ -119,15 +119,7 @@ fn in_process(folder: &Path, ends: (&str, &str)) {
     );
     let explaining = median(|| {
         let inventory = Inventory::new(&manifests, MadeUp::Addresses);
-        let graph = RuleGraph::compile(&inventory.cluster);
-        explain(
-            &inventory,
-            &graph,
-            ends,
-            FlowPort::Port(Protocol::Tcp, 8080),
-            None,
-        )
-        .unwrap()
+        explain(&inventory, ends, FlowPort::Port(Protocol::Tcp, 8080), None).unwrap()
     });
     println!("| real | explaining, once it is read | {explaining:.2?} | |");
 }

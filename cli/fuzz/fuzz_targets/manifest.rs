@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| nopal::manifest::fuzz(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| nopal::fuzz::feed("manifest", data));

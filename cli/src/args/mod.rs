@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::report::Color;
+use crate::report::{self, Color};
 
 pub use cluster::{ClusterArguments, Rollout};
 pub use integrations::{Completions, Man, Schema, Schemas};
@@ -51,8 +51,23 @@ impl Arguments {
         } else {
             command
         };
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.try_get_matches();
+        matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .unwrap_or_else(|error| stop(&error))
     }
+}
+
+/// Tells what is wrong, or gives the help that was asked for.
+fn stop(error: &clap::Error) -> ! {
+    if let Err(error) = error.print() {
+        report::lose(&error);
+    }
+    std::process::exit(if report::is_lost() {
+        2
+    } else {
+        error.exit_code()
+    })
 }
 
 /// What to do.

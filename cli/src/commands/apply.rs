@@ -34,7 +34,9 @@ enum NotApplied {
 }
 
 pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let kernel = options.place.kernel();
     let config = match config(&kernel, options.counting.config()) {
         Ok(config) => config,
@@ -63,6 +65,7 @@ pub(super) fn run(arguments: &Arguments, options: &Apply) -> Outcome {
             findings: &refused,
             errors: &[],
             shows_info: false,
+            columns: None,
         },
         Format::Concise,
         false,

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::args::InputArguments;
 use crate::git;
 use crate::lint::{Finding, Selection, lint};
 use crate::manifest;
-use crate::report::fingerprint::fingerprints;
+use crate::report::fingerprint::{fingerprints, known};
 
 /// The fingerprints that a report of `nopal lint --format json` holds.
 pub(super) fn of_report(file: &Path) -> Result<BTreeSet<String>, String> {
@@ -17,18 +15,7 @@ pub(super) fn of_report(file: &Path) -> Result<BTreeSet<String>, String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
     let way_out = "write one with `nopal lint --format json`";
-    let report: Value = serde_json::from_str(&text)
-        .map_err(|error| format!("{name} is no report of nopal ({error}): {way_out}"))?;
-    let findings = report["findings"].as_array();
-    let known = findings.map(|findings| {
-        let known = findings
-            .iter()
-            .map(|finding| finding["fingerprint"].as_str());
-        known.map(|known| known.map(str::to_owned)).collect()
-    });
-    known
-        .flatten()
-        .ok_or_else(|| format!("{name} is a report of another version of nopal: {way_out}"))
+    known(&text).map_err(|error| format!("{name} is {error}: {way_out}"))
 }
 
 /// The fingerprints of what the same paths had in a revision of the git repository around the current folder.

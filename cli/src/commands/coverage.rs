@@ -7,7 +7,9 @@ use crate::questions::coverage::coverage;
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Coverage) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let coverage = coverage(&inventory);
     if coverage.pods.is_empty() {
@@ -22,6 +24,7 @@ pub(super) fn run(arguments: &Arguments, options: &Coverage) -> Outcome {
     report::print(&report::coverage::coverage(
         &coverage,
         &sides,
+        &manifests.errors,
         options.format,
     ));
     let min = usize::from(options.min.unwrap_or(0));

@@ -29,7 +29,9 @@ pub(super) fn run(arguments: &Arguments, options: &Demo) -> Outcome {
     if let Err(error) = Nft::new().version() {
         return refuse(&kernel::explain(&error));
     }
-    let manifests = read(arguments, options);
+    let Some(manifests) = read(arguments, options) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::AddressesAndNodes);
     let graph = RuleGraph::compile(&inventory.cluster);
     let limits = Limits {
@@ -91,18 +93,18 @@ fn show(
     Ok(outcome.disagreements.is_empty())
 }
 
-fn read(arguments: &Arguments, options: &Demo) -> Manifests {
+fn read(arguments: &Arguments, options: &Demo) -> Option<Manifests> {
     if options.paths.is_empty() {
         progress("no PATHS, so this is the built-in example; reading it");
         let source = Source::new("the built-in example".to_owned(), EXAMPLE.to_owned());
-        return manifest::read_source(&Arc::new(source), &options.namespace);
+        return Some(manifest::read_source(&Arc::new(source), &options.namespace));
     }
     let input = InputArguments {
         paths: options.paths.clone(),
         cluster: ClusterArguments::default(),
         namespace: options.namespace.clone(),
     };
-    load::read(arguments, &input)
+    load::some(arguments, &input)
 }
 
 fn clean() -> Outcome {

@@ -14,8 +14,9 @@ pub(super) fn run(arguments: &Arguments, options: &Diff) -> Outcome {
         return Outcome::Unreadable;
     };
     let difference = difference(&Pair::new(&old, &new));
-    report::print(&report::diff::diff(&difference, options.format));
-    if !old.errors.is_empty() || !new.errors.is_empty() {
+    let unread = [old.errors, new.errors].concat();
+    report::print(&report::diff::diff(&difference, &unread, options.format));
+    if !unread.is_empty() {
         return Outcome::Unreadable;
     }
     if is_failure(&difference, options.fail_on) {

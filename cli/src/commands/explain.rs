@@ -1,27 +1,34 @@
 //! `nopal explain`: why a flow passes or not.
 
-use policy_core::RuleGraph;
-
 use super::{Outcome, load};
-use crate::args::{Arguments, Explain, Format};
+use crate::args::{Arguments, Explain};
 use crate::inventory::MadeUp;
 use crate::{explain, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
-    let graph = RuleGraph::compile(&inventory.cluster);
     let ends = (options.from.as_str(), options.to.as_str());
-    let explanation = match explain::explain(&inventory, &graph, ends, options.port, None) {
+    let explanation = match explain::explain(&inventory, ends, options.port, None) {
         Ok(explanation) => explanation,
         Err(error) => {
             report::print_error(&format!("error: {error}"));
             return Outcome::Unreadable;
         }
     };
-    report::print(&match options.format {
-        Format::Text => report::explanation::text(&explanation, &inventory),
-        Format::Json => report::json(&report::explanation::json(&explanation, &inventory)),
-    });
+    if options.from == options.to && options.from.matches('/').count() == 2 {
+        report::print_error(&format!(
+            "note: this is one pod and itself; nopal query --from {0} --to {0} tells what passes between its replicas",
+            options.from
+        ));
+    }
+    report::print(&report::explanation::explanation(
+        &explanation,
+        &inventory,
+        &manifests.errors,
+        options.format,
+    ));
     outcome
 }

@@ -7,19 +7,20 @@ use crate::questions::exposure::exposure;
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Exposure) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, pods) = Inventory::with_possible(&manifests);
     let mut exposure = exposure(&inventory, pods);
     if let Some(direction) = options.direction {
         let direction = direction.into();
         exposure.lines.retain(|line| line.direction == direction);
     }
-    if exposure.lines.is_empty() && !manifests.errors.is_empty() {
-        // "Nothing" would be taken for an answer.
-        report::print_error("error: no answer: what could not be read may be a policy or a pod");
-        return Outcome::Unreadable;
-    }
-    report::print(&report::exposure::exposure(&exposure, options.format));
+    report::print(&report::exposure::exposure(
+        &exposure,
+        &manifests.errors,
+        options.format,
+    ));
     if !manifests.errors.is_empty() {
         return Outcome::Unreadable;
     }

@@ -11,7 +11,9 @@ use crate::picture::Picture;
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Graph) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let graph = RuleGraph::compile(&inventory.cluster);
     let pods = inventory
@@ -23,6 +25,10 @@ pub(super) fn run(arguments: &Arguments, options: &Graph) -> Outcome {
     let owners = Owners::new(&manifests);
     let picture = Picture::new(&inventory, &graph, &pods, &owners, None);
     let drawing = drawing(&picture, &graph, options.group);
-    report::print(&report::graph::graph(&drawing, options.format));
+    report::print(&report::graph::graph(
+        &drawing,
+        &manifests.errors,
+        options.format,
+    ));
     outcome
 }

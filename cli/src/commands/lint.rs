@@ -73,10 +73,15 @@ fn print(
         findings,
         errors: &manifests.errors,
         shows_info: options.show_info,
+        columns: report::columns(),
     };
     report::print(&report::findings::render(&printed, options.format, color));
+    let filed = Report {
+        columns: None,
+        ..printed
+    };
     for output in &options.output_file {
-        let text = report::findings::render(&printed, output.format, false);
+        let text = report::findings::render(&filed, output.format, false);
         if let Err(error) = std::fs::write(&output.file, text) {
             let file = output.file.display();
             return refuse(&format!("{file} cannot be written: {error}"));

@@ -9,6 +9,12 @@ use crate::kubectl::Kubectl;
 use crate::manifest::{self, InputError, Manifests};
 use crate::{git, report};
 
+/// What a command with an answer reads. Where nothing at all could be read there is nothing to answer from: the errors
+/// are told, and no more.
+pub(super) fn some(arguments: &Arguments, input: &InputArguments) -> Option<Manifests> {
+    Some(read(arguments, input)).filter(|manifests| !manifests.is_unread())
+}
+
 pub(super) fn read(arguments: &Arguments, input: &InputArguments) -> Manifests {
     let mut manifests = if input.cluster.is_named() {
         cluster(arguments, &input.cluster.kubectl())
@@ -49,7 +55,8 @@ pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_
     (inventory, outcome)
 }
 
-/// What two versions hold, with what is to be said of reading them; nothing if one of them is not there.
+/// What two versions hold, with what is to be said of reading them; nothing if one of them is not there, or nothing of it
+/// could be read.
 pub(super) fn versions(
     arguments: &Arguments,
     versions: [&Version; 2],
@@ -68,6 +75,9 @@ pub(super) fn versions(
     }
     for manifests in &read {
         report::input(manifests, arguments.verbose);
+    }
+    if read.iter().any(Manifests::is_unread) {
+        return None;
     }
     read.try_into().ok()
 }

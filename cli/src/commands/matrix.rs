@@ -18,7 +18,9 @@ use crate::report::matrix::Format;
 const WIDEST_TABLE: usize = 60;
 
 pub(super) fn run(arguments: &Arguments, options: &Matrix) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     if options.format == Format::Html {
         return page(&manifests, options);
     }
@@ -27,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, options: &Matrix) -> Outcome {
         Grouping::Pod => {
             let graph = RuleGraph::compile(&inventory.cluster);
             let matrix = matrix(&inventory.cluster, &graph, options.port);
-            report::matrix::matrix(&matrix, options.format)
+            report::matrix::matrix(&matrix, &manifests.errors, options.format)
         }
         grouping => by_group(&manifests, &inventory, options, grouping),
     };
@@ -68,7 +70,13 @@ fn by_group(
     let mut reachable = Reachable::new(&inventory.cluster, &graph, &pods, only.as_ref());
     let owners = Owners::new(manifests);
     let grouped = grouped(&mut reachable, &graph, &owners, grouping);
-    report::matrix_grouped::grouped(&grouped, &reachable, grouping, options.format)
+    report::matrix_grouped::grouped(
+        &grouped,
+        &reachable,
+        grouping,
+        &manifests.errors,
+        options.format,
+    )
 }
 
 /// The page shows workloads whatever `--group` says, and pods that could be, since anybody may start them.

@@ -30,6 +30,7 @@ mod watch_denied;
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
+use crate::report;
 
 /// How a command ended. The largest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +39,7 @@ pub enum Outcome {
     Fine,
     /// Findings, failed tests, a difference.
     Found,
-    /// Wrong usage, or input that could not be read.
+    /// Wrong usage, input that could not be read, or output that could not be written.
     Unreadable,
     /// Ended early because a signal asked for it.
     Interrupted,
@@ -55,8 +56,17 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Runs a command.
+/// Runs a command. It does not end well if its answer is lost.
 pub fn run(arguments: &Arguments) -> Outcome {
+    let outcome = run_command(arguments);
+    if report::is_lost() {
+        outcome.max(Outcome::Unreadable)
+    } else {
+        outcome
+    }
+}
+
+fn run_command(arguments: &Arguments) -> Outcome {
     match &arguments.command {
         Command::Lint(options) => lint::run(arguments, options),
         Command::Rule(options) => rule::run_one(options),

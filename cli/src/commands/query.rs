@@ -11,7 +11,9 @@ use crate::questions::selection::Selection;
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Query) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let ends = [&options.from, &options.to];
     let asked: Vec<(&Selector, &Selector)> = ends
         .into_iter()
@@ -44,7 +46,11 @@ pub(super) fn run(arguments: &Arguments, options: &Query) -> Outcome {
             return Outcome::Unreadable;
         }
     };
-    report::print(&report::query::answer(&answer, options.format));
+    report::print(&report::query::answer(
+        &answer,
+        &manifests.errors,
+        options.format,
+    ));
     if !manifests.errors.is_empty() {
         Outcome::Unreadable
     } else if options.not && !answer.connections.is_empty() {

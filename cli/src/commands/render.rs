@@ -5,7 +5,9 @@ use crate::args::{Arguments, Render};
 use crate::report;
 
 pub(super) fn run(arguments: &Arguments, options: &Render) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let config = options.counting.config();
     let read = node::local(&manifests, &options.node).and_then(|local| {
         let ruleset = node::rendered(&local.graph, &options.node, &config)?;

@@ -94,7 +94,7 @@ fn desired(
         cluster: ClusterArguments::default(),
         namespace: options.namespace.clone(),
     };
-    let manifests = load::read(arguments, &input);
+    let manifests = load::some(arguments, &input).ok_or(Outcome::Unreadable)?;
     let local = node::local(&manifests, node)?;
     let desired = Desired {
         ruleset: node::rendered(&local.graph, node, config)?,

@@ -35,7 +35,9 @@ pub(super) fn run(arguments: &Arguments, options: &Suggest) -> Outcome {
         report::print_error(&format!("error: {}: holds no flow", flows.display()));
         return Outcome::Unreadable;
     }
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     if !manifests.errors.is_empty() {
         report::print_error(
             "error: no suggestion: what could not be read may be a policy or a pod",

@@ -6,18 +6,20 @@ use super::{Outcome, load};
 use crate::args::{Arguments, Test};
 use crate::coverage::Coverage;
 use crate::inventory::MadeUp;
-use crate::manifest::{ConnectivityTest, Content, Manifests};
+use crate::manifest::ConnectivityTest;
 use crate::{connectivity, manifest, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
-    let manifests = load::read(arguments, &options.input);
+    let Some(manifests) = load::some(arguments, &options.input) else {
+        return Outcome::Unreadable;
+    };
     let (inventory, mut outcome) = load::inventory(&manifests, MadeUp::Addresses);
     let files = manifest::read(&options.tests, &options.input.namespace);
     report::input(&files, arguments.verbose);
     if !files.errors.is_empty() {
         outcome = Outcome::Unreadable;
     }
-    let tests = tests(&files);
+    let tests: Vec<&ConnectivityTest> = files.tests().collect();
     if tests.is_empty() && files.errors.is_empty() {
         report::print_error("error: the test files hold no ConnectivityTest with tests");
         outcome = Outcome::Unreadable;
@@ -41,10 +43,12 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
             results.iter().flat_map(|result| &result.decided),
         )
     });
+    let unread = [&manifests.errors[..], &files.errors].concat();
     let results = report::tests::Results {
         outcomes: &results,
         errors: &errors,
         coverage: coverage.as_ref(),
+        unread: &unread,
     };
     report::print(&report::tests::render(&results, options.format));
     let results = results.outcomes;
@@ -54,15 +58,4 @@ pub(super) fn run(arguments: &Arguments, options: &Test) -> Outcome {
     } else {
         Outcome::Fine
     })
-}
-
-fn tests(files: &Manifests) -> Vec<&ConnectivityTest> {
-    let suites = files
-        .objects
-        .iter()
-        .filter_map(|object| match &object.content {
-            Content::Tests(tests) => Some(tests),
-            _ => None,
-        });
-    suites.flatten().collect()
 }

@@ -21,7 +21,10 @@ pub(super) fn run(arguments: &Arguments, options: &WatchDenied) -> Outcome {
         Ok(stop) => stop,
         Err(error) => return refuse(&format!("cannot listen for signals: {error}")),
     };
-    let (names, outcome) = names(arguments, options);
+    let names = match names(arguments, options) {
+        Ok(names) => names,
+        Err(outcome) => return outcome,
+    };
     let mut listener = match Listener::join(options.place.netns.as_deref(), options.group) {
         Ok(listener) => listener,
         Err(error) => return refuse(&error.to_string()),
@@ -48,17 +51,18 @@ pub(super) fn run(arguments: &Arguments, options: &WatchDenied) -> Outcome {
             };
             left = left.map(|left| left - 1);
             if report::try_print(&line).is_err() || left == Some(0) {
-                return outcome;
+                return Outcome::Fine;
             }
         }
     }
-    outcome
+    Outcome::Fine
 }
 
-/// The names in the input, if there is one. What cannot be read is told, and has no names.
-fn names(arguments: &Arguments, options: &WatchDenied) -> (Names, Outcome) {
+/// The names in the input, if there is one. What cannot be read would be told without its name for hours, so it ends
+/// the command.
+fn names(arguments: &Arguments, options: &WatchDenied) -> Result<Names, Outcome> {
     if options.paths.is_empty() {
-        return (Names::default(), Outcome::Fine);
+        return Ok(Names::default());
     }
     let input = InputArguments {
         paths: options.paths.clone(),
@@ -67,8 +71,10 @@ fn names(arguments: &Arguments, options: &WatchDenied) -> (Names, Outcome) {
     };
     let manifests = load::read(arguments, &input);
     let (inventory, outcome) = load::inventory(&manifests, MadeUp::Nothing);
-    let names = Names::of(inventory.cluster, options.node.as_deref());
-    (names, outcome)
+    if outcome != Outcome::Fine {
+        return Err(outcome);
+    }
+    Ok(Names::of(inventory.cluster, options.node.as_deref()))
 }
 
 fn refuse(message: &str) -> Outcome {

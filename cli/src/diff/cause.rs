@@ -71,6 +71,9 @@ fn causes(
         }
     }
     if found.is_empty() {
+        found = among_replicas(change, pair, pods);
+    }
+    if found.is_empty() {
         return vec![Cause::Objects];
     }
     let found = found.into_iter();
@@ -81,6 +84,33 @@ fn causes(
             place,
         })
         .collect()
+}
+
+/// The edited policies of workloads that changed towards themselves. There is one address for all replicas of a template,
+/// and what flows from an address to itself is never denied, so that no flow can be asked about.
+fn among_replicas(
+    change: &Change,
+    pair: &Pair<'_>,
+    pods: [&[&Pod]; 2],
+) -> BTreeMap<PolicyId, (Edit, Option<Place>)> {
+    let mut found = BTreeMap::new();
+    let own = change.from.pods.iter();
+    for &pod in own.filter(|pod| change.to.pods.contains(pod)).take(ASKED) {
+        for (inventory, pods) in [&pair.old, &pair.new].into_iter().zip(pods) {
+            let policies = inventory.cluster.policies().values();
+            let (namespace, labels) = (&pods[pod].id.namespace, &pods[pod].labels);
+            let selecting = policies.filter(|policy| {
+                policy.id.namespace == *namespace && policy.subjects.matches(labels)
+            });
+            for id in selecting.map(|policy| &policy.id) {
+                if let Some(edit) = edit(pair, id) {
+                    let place = || place(pair, id, edit, None);
+                    found.entry(id.clone()).or_insert_with(|| (edit, place()));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// A port of each range, a few of them.

@@ -20,6 +20,13 @@ pub(super) fn give_out(
     policies: &[&Policy],
     reserved: &[IpAddr],
 ) {
+    if nodes.values().all(|node| !node.addresses.is_empty())
+        && pods
+            .values()
+            .all(|pod| pod.finished || !pod.addresses.is_empty())
+    {
+        return;
+    }
     let families = Families::of(pods, nodes);
     let blocks = specific_blocks(policies);
     let mut taken = written(pods, nodes);

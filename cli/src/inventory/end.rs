@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use policy_core::{Pod, PodId};
 
+use super::nearest::{meant, nearest};
 use super::{Inventory, address_of};
 
 /// One end of a flow.
@@ -23,8 +24,13 @@ pub enum EndError {
     #[error("{0:?} is no end: write namespace/pod, namespace/Kind/name or an address")]
     Malformed(String),
     /// The input does not have it.
-    #[error("{0} is not in the input")]
-    Unknown(PodId),
+    #[error("{id} is not in the input{}", meant(.near.as_deref()))]
+    Unknown {
+        /// What was asked for.
+        id: PodId,
+        /// What may have been meant.
+        near: Option<String>,
+    },
     /// It has finished and is nowhere.
     #[error("{0} has finished: its address may belong to another pod")]
     Finished(PodId),
@@ -61,7 +67,10 @@ impl Inventory<'_> {
     /// The pod, or the workload's template, as an end.
     pub fn pod_end(&self, id: PodId) -> Result<End, EndError> {
         match self.cluster.pods().get(&id) {
-            None => Err(EndError::Unknown(id)),
+            None => {
+                let near = nearest(&self.cluster, &id).map(|near| near.to_string());
+                Err(EndError::Unknown { id, near })
+            }
             Some(pod) if pod.finished => Err(EndError::Finished(id)),
             Some(pod) => Ok(End::of_pod(pod)),
         }

@@ -5,9 +5,11 @@
 
 mod addresses;
 mod end;
+mod nearest;
 mod pair;
 mod possible;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,8 +20,10 @@ use policy_core::{
     Cluster, Direction, FieldPath, Mode, Namespace, Node, Pod, PodId, Policy, PolicyId, Segment,
     Selector,
 };
+use rayon::prelude::*;
 
 pub use end::{End, EndError, Family, address_pairs};
+pub(crate) use nearest::{meant, nearest};
 pub use pair::{Pair, Standing};
 pub use possible::OTHER_NAMESPACE;
 pub(crate) use possible::{is_unknown, witness};
@@ -172,9 +176,21 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn read(manifests: &'a Manifests, takes: fn(&Object) -> bool) -> Self {
         let mut builder = Self::default();
-        let owners: BTreeSet<_> = manifests.objects.iter().map(key).collect();
+        let keys = LazyCell::new(|| manifests.objects.iter().map(key).collect::<BTreeSet<_>>());
+        let mut policies: Vec<(&Object, &PolicyObject)> = Vec::new();
         for object in manifests.objects.iter().filter(|object| takes(object)) {
-            builder.add(object, &owners);
+            match &object.content {
+                Content::Policy(policy) => policies.push((object, policy)),
+                _ => builder.add(object, &|owner| keys.contains(owner)),
+            }
+        }
+        let lowered: Vec<Policy> = policies
+            .par_iter()
+            .map(|(object, policy)| lower_policy(object, policy))
+            .collect();
+        for ((_, policy), lowered) in policies.into_iter().zip(lowered) {
+            let id = lowered.id.clone();
+            builder.policies.insert(id, (lowered, &policy.fields));
         }
         builder
     }
@@ -210,7 +226,7 @@ impl<'a> Builder<'a> {
         Inventory { cluster, policies }
     }
 
-    fn add(&mut self, object: &'a Object, known: &BTreeSet<Key<'_>>) {
+    fn add(&mut self, object: &'a Object, is_known: &dyn Fn(&Key<'_>) -> bool) {
         match &object.content {
             Content::Namespace(namespace) => {
                 let (namespace, _) = lower::namespace(namespace);
@@ -226,9 +242,9 @@ impl<'a> Builder<'a> {
                 let (pod, _) = lower::pod(pod);
                 self.pods.insert(pod.id.clone(), pod);
             }
-            Content::Workload(workload) => self.add_workload(object, workload, known),
-            Content::Policy(policy) => self.add_policy(object, policy),
-            Content::Service(_)
+            Content::Workload(workload) => self.add_workload(object, workload, is_known),
+            Content::Policy(_)
+            | Content::Service(_)
             | Content::Ingress(_)
             | Content::Webhooks(_)
             | Content::Monitor(_)
@@ -238,11 +254,16 @@ impl<'a> Builder<'a> {
     }
 
     /// A workload that another one of the input owns (a Deployment's `ReplicaSet`) is no endpoint beside it.
-    fn add_workload(&mut self, object: &Object, workload: &Workload, known: &BTreeSet<Key<'_>>) {
+    fn add_workload(
+        &mut self,
+        object: &Object,
+        workload: &Workload,
+        is_known: &dyn Fn(&Key<'_>) -> bool,
+    ) {
         let reference = &object.reference;
         let namespace = reference.namespace.as_deref().unwrap_or_default();
         let is_known = |owner: &OwnerReference| {
-            known.contains(&(owner.kind.as_str(), Some(namespace), owner.name.as_str()))
+            is_known(&(owner.kind.as_str(), Some(namespace), owner.name.as_str()))
         };
         if workload
             .metadata
@@ -261,18 +282,6 @@ impl<'a> Builder<'a> {
             &workload.template,
         );
         self.pods.insert(pod.id.clone(), pod);
-    }
-
-    /// A policy without a name still isolates: it gets its place as a name, so that it replaces no other.
-    fn add_policy(&mut self, object: &'a Object, policy: &'a PolicyObject) {
-        let (mut lowered, _) = lower::policy(&policy.object, &policy.unread);
-        if lowered.id.name.is_empty() {
-            let place = &object.place;
-            let name = format!("unnamed@{}:{}", place.source.name(), place.position().line);
-            lowered.id.name = name.into();
-        }
-        self.policies
-            .insert(lowered.id.clone(), (lowered, &policy.fields));
     }
 
     /// Gives every pod a node, and a node to every name that pods mention.
@@ -297,6 +306,17 @@ impl<'a> Builder<'a> {
             pod.node = Some(node.clone());
         }
     }
+}
+
+/// A policy without a name still isolates: it gets its place as a name, so that it replaces no other.
+fn lower_policy(object: &Object, policy: &PolicyObject) -> Policy {
+    let (mut lowered, _) = lower::policy(&policy.object, &policy.unread);
+    if lowered.id.name.is_empty() {
+        let place = &object.place;
+        let name = format!("unnamed@{}:{}", place.source.name(), place.position().line);
+        lowered.id.name = name.into();
+    }
+    lowered
 }
 
 /// The address of an endpoint for one family.

@@ -16,7 +16,9 @@ use super::redundancy::{Neighbours, Redundant, neighbours};
 use super::services::Services;
 use super::world::World;
 use super::written::WrittenRule;
-use crate::manifest::{Content, ForeignPolicy, Manifests, Object, Part, Place, PolicyObject};
+use crate::manifest::{
+    BoundAccount, ConfigMap, Content, ForeignPolicy, Manifests, Object, Part, Place, PolicyObject,
+};
 
 /// The input of a lint run.
 pub struct Input<'a> {
@@ -26,6 +28,10 @@ pub struct Input<'a> {
     pub policies: Vec<LintPolicy<'a>>,
     /// Policies of other kinds, which are not read.
     pub foreign: &'a [ForeignPolicy],
+    /// What `ConfigMaps` say about whom to call.
+    pub config_maps: &'a [ConfigMap],
+    /// The service accounts that have a role.
+    pub bound_accounts: &'a [BoundAccount],
     /// The pods and namespaces that they make up.
     pub world: &'a World,
     /// Who may reach whom by the policies.
@@ -87,6 +93,8 @@ impl<'a> Input<'a> {
         Self {
             objects: &manifests.objects,
             foreign: &manifests.foreign,
+            config_maps: &manifests.config_maps,
+            bound_accounts: &manifests.bound_accounts,
             services: Services::new(&manifests.objects, &reach),
             policies,
             world,

@@ -3,11 +3,13 @@
 //! Each rule is one file in `rules`, whose doc comment is the user's page; [`RULES`] is the one table of codes.
 
 mod closed;
+mod dependency;
 mod dns;
 mod finding;
 mod ignores;
 mod input;
 mod meaning;
+pub(crate) mod misspelt;
 mod profile;
 mod reach;
 mod redundancy;

@@ -213,6 +213,11 @@ impl Grant {
         self.numbers.union(&named.collect())
     }
 
+    /// Whether it gives a port by its number, wherever it goes.
+    pub fn gives_number(&self, port: FlowPort) -> bool {
+        self.numbers.contains(port)
+    }
+
     /// Whether it gives a port of pods of a class.
     pub fn gives(&self, destination: &Class<'_>, port: FlowPort) -> bool {
         self.numbers.contains(port) || self.ports(destination).contains(port)

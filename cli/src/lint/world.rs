@@ -166,17 +166,9 @@ impl World {
 
 /// The pod (or template) of an object, if its `dnsPolicy` is `None` or `Default`.
 fn without_cluster_dns(object: &Object) -> Option<PodId> {
-    let (spec, name) = match &object.content {
-        Content::Pod(pod) => (pod.spec.as_ref()?, object.reference.name.clone()),
-        Content::Workload(workload) => {
-            let name = format!("{}/{}", object.reference.kind, object.reference.name);
-            (workload.template.spec.as_ref()?, name)
-        }
-        _ => return None,
-    };
-    let asks_others = matches!(spec.dns_policy.as_deref(), Some("None" | "Default"));
-    let namespace = object.reference.namespace.as_deref()?;
-    asks_others.then(|| PodId::new(namespace, &name))
+    let (pod, spec) = object.pod()?;
+    let asks_others = matches!(spec?.dns_policy.as_deref(), Some("None" | "Default"));
+    asks_others.then_some(pod)
 }
 
 /// Whether a selector asks for labels that a controller puts on pods when it makes them, so that manifests lack them.

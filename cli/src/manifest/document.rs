@@ -7,11 +7,13 @@ use policy_core::problem::{FieldPath, ObjectRef, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::account;
 use super::backend;
 use super::error::InputError;
 use super::kind::{self, Kind};
 use super::object::{Content, Object, PolicyObject, RepeatedKey, Workload};
 use super::scalar::Scalar;
+use super::setting::{config_map, settings};
 use super::source::{Source, Span};
 use super::source_map::{Place, SourceMap};
 use super::take::{Taken, UnknownFields, take};
@@ -76,16 +78,31 @@ impl Reader<'_> {
         match (Kind::of(api_version, kind), node.get("items")) {
             (Some(known), _) => self.known(node, known, api_version, kind),
             (None, Some(items)) if kind.ends_with("List") => self.list(items, api_version, kind),
+            (None, _) if kind::is_config_map(api_version, kind) => {
+                match config_map(node, self.namespace) {
+                    Some(map) => self.manifests.config_maps.push(map),
+                    None => self.pass_over(api_version, kind),
+                }
+            }
+            (None, _) if kind::is_role_binding(api_version, kind) => {
+                let bound = account::bound(node, self.namespace);
+                self.manifests.bound_accounts.extend(bound);
+                self.manifests.has_bindings = true;
+            }
             (None, _) => {
                 if kind::is_foreign_policy(api_version, kind) {
                     self.foreign(node, api_version, kind);
                 }
-                self.manifests.passed_over.push(PassedOver {
-                    api_version: api_version.to_owned(),
-                    kind: kind.to_owned(),
-                });
+                self.pass_over(api_version, kind);
             }
         }
+    }
+
+    fn pass_over(&mut self, api_version: &str, kind: &str) {
+        self.manifests.passed_over.push(PassedOver {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        });
     }
 
     fn foreign(&mut self, node: &Node<'_>, api_version: &str, kind: &str) {
@@ -140,11 +157,13 @@ impl Reader<'_> {
             let span = node.find(&problem.path).span;
             self.object_error(span, &reference, problem.path, problem.kind.to_string());
         }
+        let told = settings(node, kind, self.source, &place);
         let mut object = Object {
             api_version: api_version.to_owned(),
             reference,
             place,
             repeated: Vec::new(),
+            settings: told,
             content,
         };
         for (path, key) in taken.repeated {

@@ -92,6 +92,17 @@ impl Kind {
     }
 }
 
+/// Whether this kind is the `ConfigMap`: of it, what it says about whom to call is read.
+pub(super) fn is_config_map(api_version: &str, kind: &str) -> bool {
+    (api_version, kind) == ("v1", "ConfigMap")
+}
+
+/// Whether this kind binds roles: of it, the accounts are read.
+pub(super) fn is_role_binding(api_version: &str, kind: &str) -> bool {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    group == "rbac.authorization.k8s.io" && matches!(kind, "RoleBinding" | "ClusterRoleBinding")
+}
+
 /// Whether objects of this kind decide about traffic too, in a language that is not read.
 pub(super) fn is_foreign_policy(api_version: &str, kind: &str) -> bool {
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);

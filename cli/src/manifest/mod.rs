@@ -3,6 +3,8 @@
 //! Nothing here is trusted: files may be broken, huge, deeply nested or made to explode. What can't be read becomes
 //! an [`InputError`]; everything else is read all the same.
 
+mod account;
+mod address;
 mod backend;
 mod document;
 mod documents;
@@ -15,6 +17,7 @@ mod parse;
 mod rendered;
 mod scalar;
 mod schema;
+mod setting;
 mod source;
 mod source_map;
 mod take;
@@ -27,6 +30,8 @@ use std::sync::Arc;
 use policy_core::problem::{FieldPath, ObjectRef};
 use rayon::prelude::*;
 
+pub use account::BoundAccount;
+pub use address::{Address, Told};
 pub use backend::{Backend, Monitor};
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
@@ -34,6 +39,7 @@ pub use live::{Live, read_cluster};
 pub use object::{
     ConnectivityTest, Content, Object, PolicyObject, RepeatedKey, Workload, WrittenEnd,
 };
+pub use setting::{ConfigMap, Says, Setting};
 pub use source::{Position, Source, Span};
 pub use source_map::{Part, Place, SourceMap};
 
@@ -48,6 +54,12 @@ pub struct Manifests {
     pub passed_over: Vec<PassedOver>,
     /// Those among them that decide about traffic.
     pub foreign: Vec<ForeignPolicy>,
+    /// What `ConfigMaps` say about whom to call.
+    pub config_maps: Vec<ConfigMap>,
+    /// The service accounts that have a role.
+    pub bound_accounts: Vec<BoundAccount>,
+    /// Whether objects were there of which only that is kept.
+    has_bindings: bool,
 }
 
 /// A policy of another project or tier, which is not read.
@@ -71,12 +83,32 @@ pub struct PassedOver {
 }
 
 impl Manifests {
+    /// Whether no object could be read, and something kept it from that.
+    pub fn is_unread(&self) -> bool {
+        self.objects.is_empty() && !self.errors.is_empty()
+    }
+
+    /// The tests of all `ConnectivityTest`s, in order.
+    pub fn tests(&self) -> impl Iterator<Item = &ConnectivityTest> {
+        let suites = self
+            .objects
+            .iter()
+            .filter_map(|object| match &object.content {
+                Content::Tests(tests) => Some(tests),
+                _ => None,
+            });
+        suites.flatten()
+    }
+
     /// Takes over what another input holds, after what is there.
     pub fn append(&mut self, mut other: Self) {
         self.objects.append(&mut other.objects);
         self.errors.append(&mut other.errors);
         self.passed_over.append(&mut other.passed_over);
         self.foreign.append(&mut other.foreign);
+        self.config_maps.append(&mut other.config_maps);
+        self.bound_accounts.append(&mut other.bound_accounts);
+        self.has_bindings |= other.has_bindings;
     }
 }
 
@@ -143,21 +175,6 @@ pub fn read_source(source: &Arc<Source>, namespace: &str) -> Manifests {
         .reduce(Manifests::default, join)
 }
 
-/// What a fuzzer feeds: any bytes must be read without panic, in bounded time and stack.
-pub fn fuzz(data: &[u8]) {
-    let text = String::from_utf8_lossy(data).into_owned();
-    let manifests = read_source(&Arc::new(Source::new("fuzz".to_owned(), text)), "default");
-    for object in &manifests.objects {
-        if let Content::Policy(policy) = &object.content {
-            let (_, problems) = policy_core::lower::policy(&policy.object, &policy.unread);
-            for problem in problems {
-                let place = policy.fields.place(&problem.path, Part::Value);
-                place.source.slice(place.span);
-            }
-        }
-    }
-}
-
 fn read_documents(source: &Arc<Source>, range: Range<usize>, namespace: &str) -> Manifests {
     let mut manifests = Manifests::default();
     let base = u32::try_from(range.start).unwrap_or(u32::MAX);
@@ -179,6 +196,10 @@ fn read_documents(source: &Arc<Source>, range: Range<usize>, namespace: &str) ->
 
 impl Manifests {
     fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.errors.is_empty() && self.passed_over.is_empty()
+        self.objects.is_empty()
+            && self.errors.is_empty()
+            && self.passed_over.is_empty()
+            && self.config_maps.is_empty()
+            && !self.has_bindings
     }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node as NodeObject, Pod, PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node as NodeObject, Pod, PodSpec, PodTemplateSpec, Service,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy_core::PodId;
 use policy_core::lower::Unread;
 use policy_core::problem::{FieldPath, ObjectRef};
 use serde::Deserialize;
 
 use super::backend::{Backend, Monitor};
+use super::setting::Setting;
 use super::source::Span;
 use super::source_map::{Place, SourceMap};
 
@@ -24,6 +28,8 @@ pub struct Object {
     pub place: Place,
     /// Keys that stand twice.
     pub repeated: Vec<RepeatedKey>,
+    /// What its containers are told about whom to call.
+    pub settings: Vec<Setting>,
     /// The object itself.
     pub content: Content,
 }
@@ -125,6 +131,21 @@ pub struct RepeatedKey {
 }
 
 impl Object {
+    /// The pod that it is or makes, by the inventory's name, and what is written of it.
+    pub fn pod(&self) -> Option<(PodId, Option<&PodSpec>)> {
+        let reference = &self.reference;
+        let (spec, name) = match &self.content {
+            Content::Pod(pod) => (pod.spec.as_ref(), reference.name.clone()),
+            Content::Workload(workload) => (
+                workload.template.spec.as_ref(),
+                format!("{}/{}", reference.kind, reference.name),
+            ),
+            _ => return None,
+        };
+        let namespace = reference.namespace.as_deref()?;
+        Some((PodId::new(namespace, &name), spec))
+    }
+
     pub(super) fn place_of(&self, span: Span) -> Place {
         Place {
             source: Arc::clone(&self.place.source),

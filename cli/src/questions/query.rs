@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::reach::{PortTable, PortsId};
-use policy_core::{Cluster, Direction, IpSet, Pod, PodId, PortSet, RuleGraph};
+use policy_core::{Cluster, Direction, IpSet, Pod, PodId, PortSet, RuleGraph, Selector};
 
 use super::selection::Selection;
 use crate::diff::Side;
 use crate::diff::group::{Relation, rectangles};
-use crate::inventory::{Inventory, Standing, is_unknown};
+use crate::inventory::{Inventory, Standing, is_unknown, meant, nearest};
 use crate::kinds::Kinds;
+use crate::lint::misspelt::only_miss;
 use crate::matrix::families;
 
 /// The answer.
@@ -36,8 +37,13 @@ pub struct Connections {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// An end that is not there: no connection of nobody's says anything.
-    #[error("{0} matches no pod of the input: a question about nobody has no answer")]
-    Nobody(&'static str),
+    #[error("{end} matches no pod of the input: a question about nobody has no answer{}", meant(.near.as_deref()))]
+    Nobody {
+        /// The argument.
+        end: &'static str,
+        /// What may have been meant by a name or a label.
+        near: Option<String>,
+    },
     /// No policy decides between addresses that are no pod's.
     #[error("neither --from nor --to is a pod: policies do not decide between other addresses")]
     NoPods,
@@ -80,7 +86,8 @@ pub fn query(
             .any(|&pod| pods[pod].1 != Standing::Possible);
         let is_other = *selection == Selection::Unknown && !question.only_known;
         if !is_known && !is_other && side.addresses.is_empty() {
-            return Err(QueryError::Nobody(name));
+            let near = near(selection, &inventory.cluster, &pods);
+            return Err(QueryError::Nobody { end: name, near });
         }
         sides.push(side);
     }
@@ -95,6 +102,41 @@ pub fn query(
     connections.extend(outside(&kinds, (&graph, &own), from, to, &question.ports));
     connections.sort();
     Ok(Answer { pods, connections })
+}
+
+/// What may have been meant by an end that is nobody: a name, or a label of a pod of the input.
+fn near(selection: &Selection, cluster: &Cluster, pods: &[(PodId, Standing)]) -> Option<String> {
+    match selection {
+        Selection::Pod(id) => nearest(cluster, id).map(|id| id.to_string()),
+        Selection::Labels {
+            namespaces,
+            pods: selector,
+        } => near_label(namespaces, selector, cluster, pods),
+        _ => None,
+    }
+}
+
+fn near_label(
+    namespaces: &Selector,
+    selector: &Selector,
+    cluster: &Cluster,
+    pods: &[(PodId, Standing)],
+) -> Option<String> {
+    let known = pods
+        .iter()
+        .filter(|(_, standing)| *standing != Standing::Possible);
+    let known: Vec<&Pod> = known.map(|(id, _)| cluster.pods()[id].as_ref()).collect();
+    let is_known = |(key, value): (&str, &str)| {
+        let mut known = known.iter();
+        known.any(|pod| pod.labels.value(key) == Some(value))
+    };
+    let mut own = known.iter().filter(|pod| {
+        let namespace = cluster.namespaces().get(&pod.id.namespace);
+        namespace.is_some_and(|namespace| namespaces.matches(&namespace.labels))
+    });
+    let miss = own.find_map(|pod| only_miss(selector, &pod.labels, &is_known))?;
+    let (key, value) = miss.held;
+    Some(format!("{key}={value}"))
 }
 
 /// Whom an end is about.

@@ -4,16 +4,22 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::counted;
 use super::words::Words;
+use super::{counted, unread};
 use crate::args::Format;
+use crate::manifest::InputError;
 use crate::questions::coverage::{Coverage, Side};
 
-/// These directions in the format asked for.
-pub fn coverage(coverage: &Coverage, sides: &[&Side], format: Format) -> String {
+/// These directions in the format asked for; `unread` is what the answer does not cover.
+pub fn coverage(
+    coverage: &Coverage,
+    sides: &[&Side],
+    unread: &[InputError],
+    format: Format,
+) -> String {
     match format {
-        Format::Text => text(coverage, sides),
-        Format::Json => super::json(&as_json(coverage, sides)),
+        Format::Text => unread::text(text(coverage, sides), unread),
+        Format::Json => unread::json(as_json(coverage, sides), unread),
     }
 }
 

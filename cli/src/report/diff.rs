@@ -5,10 +5,11 @@ use std::fmt::Write;
 use policy_core::{Isolation, PodId};
 use serde_json::{Value, json};
 
-use super::diff_markdown;
 use super::words::{Words, addresses};
+use super::{diff_markdown, unread};
 use crate::diff::{Appeared, Cause, Change, Difference, Edit, Side};
 use crate::inventory::Standing;
+use crate::manifest::InputError;
 
 /// How differences are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,12 +26,12 @@ pub enum Format {
 /// So many names stand on one side of a line; of more, their number.
 const NAMES: usize = 8;
 
-/// The difference in the format asked for.
-pub fn diff(difference: &Difference, format: Format) -> String {
+/// The difference in the format asked for; `unread` is what it does not cover.
+pub fn diff(difference: &Difference, unread: &[InputError], format: Format) -> String {
     match format {
-        Format::Text => text(difference),
-        Format::Json => super::json(&as_json(difference)),
-        Format::Markdown => diff_markdown::markdown(difference),
+        Format::Text => unread::text(text(difference), unread),
+        Format::Json => unread::json(as_json(difference), unread),
+        Format::Markdown => unread::text(diff_markdown::markdown(difference), unread),
     }
 }
 

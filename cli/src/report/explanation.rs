@@ -6,13 +6,27 @@ use policy_core::explain::Candidate;
 use policy_core::{Because, FlowPort};
 use serde_json::{Value, json};
 
-use super::closing;
+use super::{closing, unread};
+use crate::args::Format;
 use crate::explain::{Answer, Explanation, place};
 use crate::inventory::Inventory;
-use crate::manifest::Place;
+use crate::manifest::{InputError, Place};
+
+/// The explanation in the format asked for; `unread` is what it does not cover.
+pub fn explanation(
+    explanation: &Explanation,
+    inventory: &Inventory<'_>,
+    unread: &[InputError],
+    format: Format,
+) -> String {
+    match format {
+        Format::Text => unread::text(text(explanation, inventory), unread),
+        Format::Json => unread::json(json(explanation, inventory), unread),
+    }
+}
 
 /// The explanation for people. Families that say the same are shown once.
-pub fn text(explanation: &Explanation, inventory: &Inventory<'_>) -> String {
+fn text(explanation: &Explanation, inventory: &Inventory<'_>) -> String {
     let mut text = String::new();
     let answers = &explanation.answers;
     let is_same = |answer: &Answer| {
@@ -44,7 +58,7 @@ pub fn text(explanation: &Explanation, inventory: &Inventory<'_>) -> String {
 }
 
 /// The explanation for programs.
-pub fn json(explanation: &Explanation, inventory: &Inventory<'_>) -> Value {
+fn json(explanation: &Explanation, inventory: &Inventory<'_>) -> Value {
     let answers = explanation.answers.iter().map(|answer| {
         let decision = &answer.decision;
         json!({

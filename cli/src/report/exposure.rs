@@ -7,16 +7,18 @@ use serde_json::{Value, json};
 
 use super::diff::short;
 use super::matrix::ports_json;
+use super::unread;
 use super::words::{Words, addresses};
 use crate::args::Format;
 use crate::inventory::{OTHER_NAMESPACE, Standing};
+use crate::manifest::InputError;
 use crate::questions::exposure::{Audience, Exposed, Exposure};
 
-/// The exposure in the format asked for.
-pub fn exposure(exposure: &Exposure, format: Format) -> String {
+/// The exposure in the format asked for; `unread` is what it does not cover.
+pub fn exposure(exposure: &Exposure, unread: &[InputError], format: Format) -> String {
     match format {
-        Format::Text => text(exposure),
-        Format::Json => super::json(&as_json(exposure)),
+        Format::Text => unread::text(text(exposure), unread),
+        Format::Json => unread::json(as_json(exposure), unread),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Report<'a> {
     pub errors: &'a [InputError],
     /// Whether information is printed too. JSON and SARIF, whose readers choose by themselves, always hold it.
     pub shows_info: bool,
+    /// The width of the terminal that it is printed on; nothing if it is no terminal.
+    pub columns: Option<usize>,
 }
 
 impl<'a> Report<'a> {
@@ -73,7 +75,7 @@ pub fn render(report: &Report<'_>, format: Format, is_colored: bool) -> String {
 fn full(report: &Report<'_>, is_colored: bool) -> String {
     let drawn = report.shown();
     let mut text: String = drawn
-        .map(|finding| snippet::draw(finding, is_colored) + "\n\n")
+        .map(|finding| snippet::draw(finding, is_colored, report.columns) + "\n\n")
         .collect();
     let count = |severity: Severity, word: &str| {
         let shown = report.shown();

@@ -1,8 +1,9 @@
 //! Names for findings that stay the same while lines move: made of the rule, the object, the field and its text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::problem::Segment;
+use serde_json::Value;
 
 use crate::lint::Finding;
 
@@ -19,6 +20,22 @@ pub(crate) fn fingerprints<'a>(findings: impl Iterator<Item = &'a Finding>) -> V
         format!("{hash:016x}:{count}")
     });
     numbered.collect()
+}
+
+/// The fingerprints that a report of `nopal lint --format json` holds; else what the text is.
+pub(crate) fn known(report: &str) -> Result<BTreeSet<String>, String> {
+    let report: Value =
+        serde_json::from_str(report).map_err(|error| format!("no report of nopal ({error})"))?;
+    let findings = report["findings"].as_array();
+    let known = findings.map(|findings| {
+        let known = findings
+            .iter()
+            .map(|finding| finding["fingerprint"].as_str());
+        known.map(|known| known.map(str::to_owned)).collect()
+    });
+    known
+        .flatten()
+        .ok_or_else(|| "a report of another version of nopal".to_owned())
 }
 
 /// What a finding is about, without anything that moves when other lines or list entries come and go.

@@ -7,6 +7,8 @@ use policy_core::port_set::numeric_ranges;
 use policy_core::{Isolation, PodId, PortSet, Protocol};
 use serde_json::{Value, json};
 
+use super::unread;
+use crate::manifest::InputError;
 use crate::matrix::{Connection, Endpoint, Matrix, Side};
 
 /// How the matrix is printed.
@@ -23,11 +25,11 @@ pub enum Format {
     Html,
 }
 
-/// The matrix in the format asked for; a page is [`super::page`]'s.
-pub fn matrix(matrix: &Matrix, format: Format) -> String {
+/// The matrix in the format asked for; a page is [`super::page`]'s. `unread` is what it does not cover.
+pub fn matrix(matrix: &Matrix, unread: &[InputError], format: Format) -> String {
     match format {
-        Format::Table | Format::Html => table(matrix),
-        Format::Json => super::json(&as_json(matrix)),
+        Format::Table | Format::Html => unread::text(table(matrix), unread),
+        Format::Json => unread::json(as_json(matrix), unread),
         Format::Csv => csv(matrix),
     }
 }

@@ -6,23 +6,27 @@ use policy_core::{Direction, Isolation};
 use serde_json::{Value, json};
 
 use super::matrix::{Format, aligned, by_protocol, csv_field, ports_json};
+use super::unread;
 use super::words::addresses;
 use crate::grouped::{Cell, Group, Grouped, Grouping, Outside};
+use crate::manifest::InputError;
 use crate::reachable::Reachable;
 
 /// With more groups than these, a line for each two groups reads better than a grid.
 const WIDEST_GRID: usize = 24;
 
-/// The grouped matrix in the format asked for; `html` has groups of its own and is not printed here.
+/// The grouped matrix in the format asked for; `html` has groups of its own and is not printed here. `unread` is what it
+/// does not cover.
 pub fn grouped(
     grouped: &Grouped,
     reachable: &Reachable<'_>,
     grouping: Grouping,
+    unread: &[InputError],
     format: Format,
 ) -> String {
     match format {
-        Format::Table | Format::Html => table(grouped),
-        Format::Json => super::json(&as_json(grouped, reachable, grouping)),
+        Format::Table | Format::Html => unread::text(table(grouped), unread),
+        Format::Json => unread::json(as_json(grouped, reachable, grouping), unread),
         Format::Csv => csv(grouped),
     }
 }

@@ -30,11 +30,16 @@ mod status_counts;
 pub mod suggestion;
 pub mod tests;
 pub mod topology;
+mod unread;
 pub(crate) mod words;
+mod wrap;
 mod xml;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use wrap::columns;
 
 use crate::manifest::{InputError, Manifests};
 
@@ -65,16 +70,34 @@ impl Color {
     }
 }
 
-/// Writes to standard output. A reader that has gone away wants no more.
+/// Whether something that was to be on standard output is not there, though somebody reads it.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output. A reader that has gone away wants no more; if the output cannot be written for another
+/// reason, that is told, and [`is_lost`] holds from then on.
 pub fn print(text: &str) {
     let _ = try_print(text);
 }
 
-/// The same for what would go on for ever: an error says that nobody reads.
+/// The same for what would go on for ever: an error says that nobody gets it.
 pub fn try_print(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
-    output.write_all(text.as_bytes())?;
-    output.flush()
+    let written = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    written.inspect_err(lose)
+}
+
+/// Takes note of an error of standard output.
+pub fn lose(error: &std::io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe && !IS_LOST.swap(true, Ordering::Relaxed) {
+        print_error(&format!("error: cannot write to standard output: {error}"));
+    }
+}
+
+/// Whether a part of the output could not be written. It has been told; the command must not end well.
+pub fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
 }
 
 /// Writes lines to standard error.

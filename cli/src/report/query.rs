@@ -6,15 +6,17 @@ use serde_json::{Value, json};
 
 use super::diff::{names, short, side_json};
 use super::matrix::ports_json;
+use super::unread;
 use super::words::Words;
 use crate::args::Format;
+use crate::manifest::InputError;
 use crate::questions::query::Answer;
 
-/// The answer in the format asked for.
-pub fn answer(answer: &Answer, format: Format) -> String {
+/// The answer in the format asked for; `unread` is what it does not cover.
+pub fn answer(answer: &Answer, unread: &[InputError], format: Format) -> String {
     match format {
-        Format::Text => text(answer),
-        Format::Json => super::json(&as_json(answer)),
+        Format::Text => unread::text(text(answer), unread),
+        Format::Json => unread::json(as_json(answer), unread),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::manifest::{InputError, Place};
 /// GitHub refuses a run with more results.
 const MOST_RESULTS: usize = 25_000;
 
+/// And one with a result at more places.
+const MOST_LOCATIONS: usize = 1_000;
+
 /// The report as one SARIF log with one run.
 pub(super) fn render(report: &Report<'_>) -> String {
     let names = fingerprints(report.findings.iter());
@@ -67,7 +70,8 @@ fn result(finding: &Finding, fingerprint: &str) -> Value {
         Some(fix) => format!("{}. Fix: {fix}", finding.message),
         None => finding.message.clone(),
     };
-    let related = finding.related.iter().zip(1..).map(|((place, label), id)| {
+    let related = finding.related.iter().take(MOST_LOCATIONS - 1);
+    let related = related.zip(1..).map(|((place, label), id)| {
         json!({
             "id": id,
             "physicalLocation": location(place),
@@ -158,4 +162,29 @@ fn encode(path: &str) -> String {
         }
     });
     encoded.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lint::{Selection, lint};
+    use crate::manifest::{Source, read_source};
+
+    #[test]
+    fn a_result_has_no_more_locations_than_github_takes() {
+        let text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec: {ingress: [{}]}\n";
+        let source = Arc::new(Source::new("in.yaml".to_owned(), text.to_owned()));
+        let manifests = read_source(&source, "default");
+        let mut findings = lint(&manifests, &Selection::default());
+        let place = findings[0].place.clone();
+        findings[0].related = vec![(place, "here".to_owned()); 2 * MOST_LOCATIONS];
+        let written = result(&findings[0], "a");
+        let count = |list: &str| written[list].as_array().map_or(0, Vec::len);
+        assert_eq!(
+            count("locations") + count("relatedLocations"),
+            MOST_LOCATIONS
+        );
+    }
 }

@@ -5,9 +5,11 @@ use std::fmt::Write;
 use policy_core::Verdict;
 use serde_json::{Value, json};
 
+use super::unread;
 use super::xml::{HEADER, escape};
 use crate::connectivity::{BadTest, Outcome};
 use crate::coverage::{Coverage, Untouched};
+use crate::manifest::InputError;
 
 /// How test results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -32,13 +34,15 @@ pub struct Results<'a> {
     pub errors: &'a [BadTest],
     /// The rules that decided nothing, where that is asked for.
     pub coverage: Option<&'a Coverage>,
+    /// What could not be read, and may be a policy, a pod or a test.
+    pub unread: &'a [InputError],
 }
 
 /// The results in the format asked for.
 pub fn render(results: &Results<'_>, format: Format) -> String {
     match format {
-        Format::Text => text(results),
-        Format::Json => super::json(&json(results)),
+        Format::Text => unread::text(text(results), results.unread),
+        Format::Json => unread::json(json(results), results.unread),
         Format::Junit => junit(results),
         Format::Tap => tap(results),
     }
@@ -104,13 +108,13 @@ fn junit(results: &Results<'_>) -> String {
     let tests = passed + failed + errors;
     let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\"");
     let mut text = format!(
-        "{HEADER}<testsuites name=\"nopal test\" {counts}>\n  <testsuite name=\"connectivity\" {counts}>\n"
+        "{HEADER}<testsuites name=\"nopal test\" {counts}>\n  <testsuite name=\"connectivity\" {counts} skipped=\"0\">\n"
     );
     for outcome in results.outcomes {
         let name = escape(&format!("{}: {}", outcome.name, question(outcome)));
         let _ = write!(
             text,
-            "    <testcase name=\"{name}\" classname=\"connectivity\""
+            "    <testcase name=\"{name}\" classname=\"connectivity\" time=\"0\""
         );
         if outcome.is_ok() {
             text.push_str("/>\n");
@@ -130,7 +134,7 @@ fn junit(results: &Results<'_>) -> String {
         let (name, message) = (escape(&error.name), escape(&error.message));
         let _ = writeln!(
             text,
-            "    <testcase name=\"{name}\" classname=\"connectivity\">\n      <error message=\"{message}\" type=\"unusable\"/>\n    </testcase>"
+            "    <testcase name=\"{name}\" classname=\"connectivity\" time=\"0\">\n      <error message=\"{message}\" type=\"unusable\"/>\n    </testcase>"
         );
     }
     if let Some(coverage) = results.coverage {

@@ -32,7 +32,9 @@ fn files<'a>(report: &Report<'a>) -> BTreeMap<String, OfFile<'a>> {
     files
 }
 
-/// A suite for each file, with a failed test for each finding. Where nothing is found, one test passes, since an
+/// A suite for each file, with a failed test for each finding. Readers that check against a schema (those of Surefire and of
+/// Jenkins' plugins) ask for `skipped` and `time`: nothing is skipped, and no time is told, so that the report of the same
+/// input stays the same. Where nothing is found, one test passes, since an
 /// empty report counts as a fault in many places.
 pub(super) fn junit(report: &Report<'_>) -> String {
     let files = files(report);
@@ -52,13 +54,13 @@ pub(super) fn junit(report: &Report<'_>) -> String {
         let (failures, errors) = (file.findings.len(), file.errors.len());
         let name = escape(name);
         parts.push(format!(
-            "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\">\n",
+            "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"0\">\n",
             failures + errors
         ));
         for error in &file.errors {
             let message = escape(&error.message);
             parts.push(format!(
-                "    <testcase name=\"readable\" classname=\"{name}\">\n      <error message=\"{message}\" type=\"unreadable\"/>\n    </testcase>\n"
+                "    <testcase name=\"readable\" classname=\"{name}\" time=\"0\">\n      <error message=\"{message}\" type=\"unreadable\"/>\n    </testcase>\n"
             ));
         }
         parts.extend(file.findings.iter().map(|finding| case(&name, finding)));
@@ -69,8 +71,8 @@ pub(super) fn junit(report: &Report<'_>) -> String {
 }
 
 const NOTHING_FOUND: &str =
-    "  <testsuite name=\"nopal lint\" tests=\"1\" failures=\"0\" errors=\"0\">
-    <testcase name=\"no findings\" classname=\"nopal\"/>
+    "  <testsuite name=\"nopal lint\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"0\">
+    <testcase name=\"no findings\" classname=\"nopal\" time=\"0\"/>
   </testsuite>
 ";
 
@@ -94,7 +96,7 @@ fn case(file: &str, finding: &Finding) -> String {
         fix.unwrap_or_default()
     ));
     format!(
-        "    <testcase name=\"{title}\" classname=\"{file}\">\n      <failure message=\"{message}\" type=\"{severity}\">{body}</failure>\n    </testcase>\n"
+        "    <testcase name=\"{title}\" classname=\"{file}\" time=\"0\">\n      <failure message=\"{message}\" type=\"{severity}\">{body}</failure>\n    </testcase>\n"
     )
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policy_core::{FlowPort, Protocol};
 use serde_json::Value;
 
-use crate::manifest::{self, Content, Source, read_source};
+use crate::manifest::{self, Source, read_source};
 use crate::port;
 
 /// A flow as it is written.
@@ -150,15 +150,8 @@ fn tests(text: &str) -> (Vec<WrittenFlow>, Vec<BadFlow>) {
         message: error.message.clone(),
     });
     let mut errors: Vec<BadFlow> = errors.collect();
-    let suites = read
-        .objects
-        .iter()
-        .filter_map(|object| match &object.content {
-            Content::Tests(tests) => Some(tests),
-            _ => None,
-        });
     let mut flows = Vec::new();
-    for (line, test) in (1..).zip(suites.flatten()) {
+    for (line, test) in (1..).zip(read.tests()) {
         if test.expect != "allow" {
             continue;
         }

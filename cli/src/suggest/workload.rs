@@ -9,6 +9,7 @@ use policy_core::{Cluster, Labels, Pod, PodId, Selector};
 
 use super::Party;
 use super::flows::WrittenEnd;
+use crate::inventory::{meant, nearest};
 use crate::remedy::lasting;
 
 /// Labels that change with a release. They are left out where the others select the same pods.
@@ -120,7 +121,7 @@ impl<'a> Finder<'a> {
         let Some(pod) = pod else {
             return match (address, &end.name) {
                 (Some(address), None) => Ok(Party::Address(address)),
-                (_, Some(name)) => Err(format!("{name} is not in the input")),
+                (_, Some(name)) => Err(format!("{name} is not in the input{}", self.asking(name))),
                 (None, None) => Err("names nobody".to_owned()),
             };
         };
@@ -141,6 +142,14 @@ impl<'a> Finder<'a> {
                 pod.id
             )),
         }
+    }
+
+    /// What may have been meant by a name.
+    fn asking(&self, name: &str) -> String {
+        let id = name.split_once('/');
+        let id = id.map(|(namespace, name)| PodId::new(namespace, name));
+        let near = id.and_then(|id| nearest(self.cluster, &id));
+        meant(near.map(|near| near.to_string()).as_deref())
     }
 
     /// A pod by its name, or by the workload that made it: `shop/web-6c9f-x2v` is one of `shop/Deployment/web`.

@@ -1,21 +1,29 @@
 //! The part of JSON Schema that nopal's schemas use.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// The words of JSON Schema that [`check`] heeds, and those that only tell something.
-const HEEDED: [&str; 12] = [
+const HEEDED: [&str; 18] = [
     "$ref",
     "additionalProperties",
     "const",
     "enum",
+    "format",
     "items",
+    "maxItems",
+    "maxLength",
     "maxProperties",
     "maximum",
+    "minItems",
+    "minLength",
     "minProperties",
     "minimum",
     "oneOf",
     "required",
     "type",
+    "uniqueItems",
 ];
 const TELLING: [&str; 5] = ["$defs", "$schema", "description", "properties", "title"];
 
@@ -80,6 +88,7 @@ fn check(value: &Value, schema: &Value, root: &Value, at: &str, wrong: &mut Vec<
         });
         expect(fits.count() == 1, "one of the forms");
     }
+    check_size(value, words, at, wrong);
     if let (Some(items), Some(list)) = (words.get("items"), value.as_array()) {
         for (index, item) in list.iter().enumerate() {
             check(item, items, root, &format!("{at}[{index}]"), wrong);
@@ -88,6 +97,57 @@ fn check(value: &Value, schema: &Value, root: &Value, at: &str, wrong: &mut Vec<
     if let Some(object) = value.as_object() {
         check_object(object, words, root, at, wrong);
     }
+}
+
+/// Lengths of lists and texts, and what texts must look like.
+fn check_size(
+    value: &Value,
+    words: &serde_json::Map<String, Value>,
+    at: &str,
+    wrong: &mut Vec<String>,
+) {
+    let bounds = |length: usize, least: &str, most: &str| {
+        let bound = |word: &str| words.get(word).and_then(Value::as_u64);
+        let length = length as u64;
+        bound(least).is_none_or(|least| length >= least)
+            && bound(most).is_none_or(|most| length <= most)
+    };
+    if let Some(list) = value.as_array() {
+        if !bounds(list.len(), "minItems", "maxItems") {
+            wrong.push(format!("{at}: {} items", list.len()));
+        }
+        let distinct: BTreeSet<String> = list.iter().map(Value::to_string).collect();
+        if words.get("uniqueItems") == Some(&Value::Bool(true)) && distinct.len() < list.len() {
+            wrong.push(format!("{at}: an item stands twice"));
+        }
+    }
+    if let Some(text) = value.as_str() {
+        // Strings are as long as their UTF-16 form to GitHub.
+        if !bounds(text.encode_utf16().count(), "minLength", "maxLength") {
+            wrong.push(format!("{at}: {} characters", text.len()));
+        }
+        let fits = match words.get("format").and_then(Value::as_str) {
+            None => true,
+            Some("uri") => is_reference(text) && text.contains("://"),
+            Some("uri-reference") => is_reference(text),
+            Some(other) => panic!("{at}: the check does not know the format {other:?}"),
+        };
+        if !fits {
+            wrong.push(format!("{at}: {text:?} is no URI"));
+        }
+    }
+}
+
+/// Whether a text holds only what RFC 3986 allows in a reference, each `%` with its two digits.
+fn is_reference(text: &str) -> bool {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    let mut escapes = text.split('%').skip(1);
+    text.bytes().all(is_allowed)
+        && escapes.all(|rest| {
+            let digits = rest.as_bytes().get(..2);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        })
 }
 
 fn check_object(

@@ -242,16 +242,71 @@ fn sarif_is_what_the_standard_and_code_scanning_take() {
             "/runs/0/invocations/0/toolExecutionNotifications",
         ],
     );
-    // GitHub refuses more rules and tags of a rule than these.
-    let rules = log["runs"][0]["tool"]["driver"]["rules"]
-        .as_array()
-        .unwrap();
-    assert!(rules.len() <= 25_000);
-    assert!(
-        rules
-            .iter()
-            .all(|rule| rule["properties"]["tags"].as_array().unwrap().len() <= 20)
-    );
+    // Each result points at its rule, and no region ends before it begins (3.27.6, 3.30.7).
+    let run = &log["runs"][0];
+    for result in run["results"].as_array().unwrap() {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(
+            run["tool"]["driver"]["rules"][index]["id"],
+            result["ruleId"]
+        );
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        let at = |line: &str, column: &str| (region[line].as_u64(), region[column].as_u64());
+        assert!(at("startLine", "startColumn") <= at("endLine", "endColumn"));
+    }
+}
+
+/// A subset that takes everything would prove nothing.
+#[test]
+fn the_part_of_sarif_refuses_what_the_standard_and_github_refuse() {
+    let folder = folder();
+    let schema: Value = serde_json::from_str(include_str!("../sarif-subset.json")).unwrap();
+    let log = nopal(&["lint", "shop.yaml", "--format", "sarif"], folder.path());
+    let result = "/runs/0/results/0";
+    let driver = "/runs/0/tool/driver";
+    let broken = [
+        ("/version".to_owned(), Value::from("2.0.0")),
+        (format!("{result}/level"), Value::from("info")),
+        (format!("{result}/locations"), Value::Array(Vec::new())),
+        (
+            format!("{result}/message"),
+            serde_json::json!({"markdown": "a"}),
+        ),
+        (
+            format!("{result}/locations/0/physicalLocation/artifactLocation/uri"),
+            Value::from("a b"),
+        ),
+        (
+            format!("{result}/locations/0/physicalLocation/artifactLocation/uri"),
+            Value::from("a%2"),
+        ),
+        (
+            format!("{result}/locations/0/physicalLocation/region/startColumn"),
+            Value::from(0),
+        ),
+        (
+            format!("{driver}/rules/0/name"),
+            Value::from("a".repeat(256)),
+        ),
+        (
+            format!("{driver}/rules/0/fullDescription/text"),
+            Value::from("a".repeat(1025)),
+        ),
+        (
+            format!("{driver}/rules/0/properties/tags"),
+            serde_json::json!(["a", "a"]),
+        ),
+        (
+            format!("{driver}/rules/1"),
+            log.pointer(&format!("{driver}/rules/0")).unwrap().clone(),
+        ),
+    ];
+    assert_eq!(faults(&log, &schema), [""; 0]);
+    for (pointer, value) in broken {
+        let mut log = log.clone();
+        *log.pointer_mut(&pointer).unwrap() = value;
+        assert_ne!(faults(&log, &schema), [""; 0], "{pointer}");
+    }
 }
 
 /// GitHub refuses a file with more than 25,000 results; of more than that, the worst are told.

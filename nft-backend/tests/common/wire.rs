@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use nft_backend::config::Config;
 use nft_backend::kernel::Kernel;
@@ -10,7 +11,7 @@ use nft_backend::load::{StandingFlows, load};
 use nft_backend::nft::Nft;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
-use nopal_lab::{Lab, NodeSpec, PodSpec, Probe, ProbeKind, Seen, Topology};
+use nopal_lab::{Lab, NodeSpec, PodSpec, Probe, ProbeKind, Seen, Topology, patient};
 use policy_core::{Cluster, Flow, FlowPort, Protocol, RuleGraph};
 
 use super::places::{Places, live_pods, node_of, nodes};
@@ -74,9 +75,13 @@ pub(crate) fn put_in_force(kernel: &mut dyn Kernel, ruleset: &Ruleset, config: &
         .unwrap_or_else(|error| panic!("no rules in force: {error}"));
 }
 
+/// What one run of nft may take, as the product has it.
+const NFT_LIMIT: Duration = Duration::from_secs(60);
+
 /// The tables of a node.
 pub(crate) fn nft(lab: &Lab, node: &str) -> Nft {
-    Nft::new().in_namespace(lab.node_namespace(node).unwrap().path())
+    let nft = Nft::new().in_namespace(lab.node_namespace(node).unwrap().path());
+    nft.with_limit(patient(NFT_LIMIT))
 }
 
 pub(crate) fn probe(flow: &Flow) -> Probe {

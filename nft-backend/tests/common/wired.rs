@@ -61,7 +61,8 @@ pub(crate) fn build(wiring: Wiring, prefix: &str) -> Lab {
     Lab::build_wired(&machines(), wiring, prefix).unwrap_or_else(|error| panic!("no lab: {error}"))
 }
 
-fn machines() -> Topology {
+/// The machines alone, not wired yet.
+pub(crate) fn machines() -> Topology {
     let cluster = objects("").cluster();
     let mut machines = topology(&cluster, &RuleGraph::compile(&cluster), &[] as &[Flow]);
     machines.externals = WORLD.map(super::ip).to_vec();

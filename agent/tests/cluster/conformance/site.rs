@@ -75,6 +75,8 @@ impl Site {
         }
         let control_plane = ControlPlane::start(lab.world_namespace(), address(CONTROL_PLANE));
         let control_plane = control_plane.unwrap_or_else(|error| panic!("{error}"));
+        let kubeconfig = control_plane.deploy_agent();
+        let kubeconfig = kubeconfig.unwrap_or_else(|error| panic!("{error}"));
         for object in namespaces().into_iter().chain(NODES.iter().map(node)) {
             objects::apply(&control_plane, &object);
         }
@@ -86,11 +88,11 @@ impl Site {
         let kubelets: Vec<Kubelet> = NODES.iter().map(of_node).collect();
         let start = |kubelet: &Kubelet| {
             let node = kubelet.network.node;
-            let (kubeconfig, options) = (control_plane.kubeconfig(), kubelet.agent_options());
+            let options = kubelet.agent_options();
             agents::launch(
                 &kubelet.namespace,
                 node,
-                kubeconfig,
+                &kubeconfig,
                 folder.path(),
                 &options,
             )

@@ -15,6 +15,7 @@ macro_rules! rule {
 }
 
 mod allow_all;
+mod api_server_blocked;
 mod audited_policy;
 mod block_beside_selector;
 mod block_of_pods;
@@ -23,6 +24,7 @@ mod controller_not_selected;
 mod cut_off;
 mod defined_twice;
 mod deny_all;
+mod dependency_blocked;
 mod dns_missing;
 mod dns_one_protocol;
 mod duplicate_entry;
@@ -192,6 +194,7 @@ pub const RULES: &[Rule] = &[
     selects_host_network::RULE,
     host_network_peer::RULE,
     half_open::RULE,
+    dependency_blocked::RULE,
     cut_off::RULE,
     not_isolated::RULE,
     no_default_deny::RULE,
@@ -202,6 +205,7 @@ pub const RULES: &[Rule] = &[
     moot_default_deny::RULE,
     widened_rule::RULE,
     unlike_replicas::RULE,
+    api_server_blocked::RULE,
     job_forgotten::RULE,
     hidden_client::RULE,
     trusted_label::RULE,

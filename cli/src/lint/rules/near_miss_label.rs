@@ -1,11 +1,10 @@
 //! NP205: a label that is nearly one that pods have.
 
 use policy_core::policy::{Namespaces, Peer};
-use policy_core::selector::Values;
 use policy_core::{FieldPath, Labels, Selector};
 
 use super::split_peer;
-use crate::lint::world::is_injected;
+use crate::lint::misspelt::{Miss, only_miss};
 use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Repair, Rule, Severity};
 use crate::manifest::{Content, Part};
 
@@ -13,7 +12,8 @@ rule! {
     /// ## What it finds
     /// Selectors that match no pod, where one label makes the difference, and pods have one that looks the same but for a
     /// typing error, upper and lower case, or the prefix of its key; and selectors whose labels a workload has on itself
-    /// and not on its pods.
+    /// and not on its pods. A short name such as `db` is taken for a misspelt one only where a letter is doubled, left out or
+    /// swapped with its neighbour, and no pod at all has it: `api` and `app` are two names.
     ///
     /// ## Why it matters
     /// Labels are compared letter by letter, and only those of pods count.
@@ -92,11 +92,15 @@ fn near_miss<'w>(
     if namespaces.is_empty() || !namespaces.iter().all(is_absent) {
         return None;
     }
+    let is_known = |(key, value): (&str, &str)| {
+        let mut pods = input.world.pods();
+        pods.any(|pod| pod.labels.value(key) == Some(value))
+    };
     let mut pods = namespaces
         .iter()
         .flat_map(|namespace| input.world.pods_in(namespace));
     let near = pods.find_map(|pod| {
-        let miss = only_miss(selector, &pod.labels)?;
+        let miss = only_miss(selector, &pod.labels, &is_known)?;
         Some((
             format!(
                 "pod {} has {}, not {}",
@@ -125,12 +129,6 @@ fn near_miss<'w>(
     )
 }
 
-/// A label that is wanted, and the one that pods have in its place.
-struct Miss<'l> {
-    wanted: (&'l str, &'l str),
-    held: (&'l str, &'l str),
-}
-
 fn text((key, value): (&str, &str)) -> String {
     format!("{key}={value}")
 }
@@ -157,58 +155,6 @@ fn as_held(policy: &LintPolicy<'_>, labels: &FieldPath, miss: &Miss<'_>) -> Opti
 
 /// Words that YAML 1.1, and so the API server's reader, takes for a truth value or for nothing.
 const NO_STRINGS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
-
-/// The wanted label and the one that looks like it, where all else matches.
-fn only_miss<'l>(selector: &'l Selector, labels: &'l Labels) -> Option<Miss<'l>> {
-    let mut unmet = selector
-        .constraints()
-        .filter(|(key, constraint)| !constraint.admits(labels.value(key)));
-    let (key, constraint) = unmet.next()?;
-    let Values::Only(values) = &constraint.values else {
-        return None;
-    };
-    if unmet.next().is_some() || constraint.may_lack || values.is_empty() {
-        return None;
-    }
-    let like = |(held_key, held): (&'l str, &'l str)| {
-        let wanted = values.iter().find(|value| {
-            if held_key == key {
-                looks_like(value, held)
-            } else {
-                is_same_key(key, held_key) && ***value == *held
-            }
-        })?;
-        Some(Miss {
-            wanted: (key, wanted),
-            held: (held_key, held),
-        })
-    };
-    let mut held = labels.iter().filter(|(key, _)| !is_injected(key));
-    held.find_map(like)
-}
-
-/// Whether a value is another one with a typing error: another case, or one letter in four changed at most.
-fn looks_like(wanted: &str, held: &str) -> bool {
-    let most = wanted.chars().count().min(held.chars().count()) / 4;
-    wanted.eq_ignore_ascii_case(held)
-        || (differs_in_letters(wanted, held) && strsim::osa_distance(wanted, held) <= most.min(2))
-}
-
-/// Names that differ in a number alone (`web-1`, `web-2`) are different names.
-fn differs_in_letters(wanted: &str, held: &str) -> bool {
-    let letters = |text: &str| -> String {
-        text.chars()
-            .filter(|letter| !letter.is_ascii_digit())
-            .collect()
-    };
-    letters(wanted) != letters(held)
-}
-
-/// Whether keys differ in their prefix or in one letter alone.
-fn is_same_key(wanted: &str, held: &str) -> bool {
-    let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
-    wanted != held && (name(wanted).eq_ignore_ascii_case(&name(held)) || looks_like(wanted, held))
-}
 
 /// A workload with these labels on itself.
 fn labelled_itself(input: &Input<'_>, namespaces: &[&str], selector: &Selector) -> Option<String> {

@@ -40,11 +40,13 @@ pub(in crate::manifest) const NAMED: &[Field] = &[field("metadata", METADATA)];
 const POD_TEMPLATE: Shape = Shape::Object(&[field("metadata", METADATA), field("spec", POD_SPEC)]);
 
 const POD_SPEC: Shape = Shape::Object(&[
+    field("automountServiceAccountToken", Shape::Boolean),
     field("containers", Shape::List(&CONTAINER)),
     field("dnsPolicy", Shape::Text),
     field("hostNetwork", Shape::Boolean),
     field("initContainers", Shape::List(&CONTAINER)),
     field("nodeName", Shape::Text),
+    field("serviceAccountName", Shape::Text),
 ]);
 
 const CONTAINER: Shape = Shape::Object(&[

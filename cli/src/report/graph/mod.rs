@@ -8,7 +8,9 @@ use policy_core::{Isolation, PortSet};
 use serde_json::{Value, json};
 
 use super::matrix::ports_json;
+use super::unread;
 use crate::graph::{Drawing, Node};
+use crate::manifest::InputError;
 
 /// How the graph is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -24,14 +26,14 @@ pub enum Format {
     Json,
 }
 
-/// The graph in the format asked for.
+/// The graph in the format asked for; `unread` is what it does not cover, which JSON alone can say.
 #[must_use]
-pub fn graph(drawing: &Drawing, format: Format) -> String {
+pub fn graph(drawing: &Drawing, unread: &[InputError], format: Format) -> String {
     match format {
         Format::Svg => svg::svg(drawing),
         Format::Dot => dot::dot(drawing),
         Format::Mermaid => mermaid::mermaid(drawing),
-        Format::Json => super::json(&as_json(drawing)),
+        Format::Json => unread::json(as_json(drawing), unread),
     }
 }
 
