@@ -12,7 +12,7 @@ use std::time::Duration;
 use nopal_cni::quarantine::{Held, QuarantineError, held, release};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::args::OnFailure;
 use crate::status::Shared;
@@ -23,6 +23,9 @@ const WHERE_PODS_ARE_HELD: Duration = Duration::from_secs(5);
 
 /// The same where the plugin holds none: some may be left of a time when it did.
 const ELSEWHERE: Duration = Duration::from_secs(60);
+
+/// After a look, changes are gathered so long: each look runs nft, and most pods that start are not held.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Lets go of the pods that have rules in force, in the network namespace that this runs in; gives those that stay.
 ///
@@ -84,5 +87,6 @@ pub async fn look_after(
             }
             Err(error) => tracing::warn!(%error, "cannot tell who is in quarantine"),
         }
+        sleep(PAUSE).await;
     }
 }

@@ -143,7 +143,11 @@ impl Desk {
         let attached = state.overlay.attach(attachment.clone());
         self.save(&state);
         let ticket = match attached {
-            Attached::Known(events) => self.send(&mut state, events).await,
+            Attached::Known(events) => {
+                let ticket = self.send(&mut state, events).await;
+                drop(state);
+                ticket
+            }
             Attached::Unknown => {
                 drop(state);
                 match self.ask(&attachment).await {
@@ -365,6 +369,32 @@ mod tests {
         assert_eq!(Leases::new(running.state.path()).read().unwrap(), [add()]);
         running.desk.serve(Order::Detach(add().sandbox)).await;
         assert_eq!(Leases::new(running.state.path()).read().unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn pods_that_start_together_wait_for_the_kernel_together() {
+        let mut running = start();
+        let names = ["web", "db"];
+        let all = names.map(|name| shown(name, name, 1, &[]));
+        running.watches.send(pods(all.into())).await.unwrap();
+        running.queue.recv().await.unwrap();
+        let answers = names.map(|name| {
+            let desk = running.desk.clone();
+            let order = Order::Attach(attachment(name, name, name, "10.0.0.1"));
+            tokio::spawn(async move { desk.serve(order).await })
+        });
+        let first = running.queue.recv().await.unwrap();
+        let second = running.queue.recv().await.unwrap();
+        assert_eq!((first.ticket, second.ticket), (1, 2));
+        // Nor does what the API shows wait for them.
+        let batch = pods(vec![shown("other", "o", 2, &[])]);
+        running.watches.send(batch).await.unwrap();
+        running.queue.recv().await.unwrap();
+        assert!(answers.iter().all(|answer| !answer.is_finished()));
+        running.shared.ticket_in_force(second.ticket);
+        for answer in answers {
+            assert_eq!(answer.await.unwrap(), Reply::Done);
+        }
     }
 
     #[tokio::test]
