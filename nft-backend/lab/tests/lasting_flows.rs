@@ -52,9 +52,12 @@ fn a_leak_of_a_moment_is_counted() {
         port: 7001,
     };
     let traffic = Traffic::start(&lab, &[denied], feasible(10_000)).unwrap();
+    // The sender may be slow to begin, and nft fast: each state lasts until packets have met it.
+    thread::sleep(patient(Duration::from_millis(200)));
     nft(&lab, "node-b", "flush ruleset");
-    thread::sleep(patient(Duration::from_millis(50)));
+    thread::sleep(patient(Duration::from_millis(200)));
     filter_forwarding(&lab, "node-b", closed);
+    thread::sleep(patient(Duration::from_millis(200)));
     let counted = traffic.stop()[0];
     assert!(
         counted.received > 0 && counted.received < counted.sent,
