@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help setup build demo test test-kernels test-cluster test-cluster-kubelet soak check doc bench bench-dataplane bench-cli bench-agent fuzz ci
+.PHONY: help setup build demo test test-kernels test-cluster test-cluster-kubelet soak test-integrations check doc bench bench-dataplane bench-cli bench-agent fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +36,9 @@ test-cluster-kubelet: ## test the agent under a real kubelet and containerd (nee
 	@.ci/setup kubelet
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kubelet
 	$(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
+
+test-integrations: ## test what pre-commit, krew, the SARIF Multitool and published schemas say of what nopal gives them (needs Python, Go and npm)
+	NOPAL_TOOLS=$${NOPAL_TOOLS:-$$(.ci/integration-tools)} $(CARGO) test -p nopal --test foreign_tools -- --ignored
 
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
