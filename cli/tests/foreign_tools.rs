@@ -147,7 +147,10 @@ fn pre_commit_runs_the_hooks_of_this_repository() {
         printed.contains("- hook id: nopal-snapshot\n- exit code: 1"),
         "{printed}"
     );
-    assert!(printed.contains("\n- ingress from shop/api: TCP 5432\n"), "{printed}");
+    assert!(
+        printed.contains("\n- ingress from shop/api: TCP 5432\n"),
+        "{printed}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::counted_rules::is_counting;
 use crate::delta::{Change, Delta, SetChange};
 use crate::element::{Element, Key};
 use crate::layout::direction_of;
-use crate::names::{Name, is_structural};
+use crate::names::{LINK_LOCAL, Name, is_structural};
 use crate::permissions::{Permissions, SetState, sets_of};
 use crate::placement::{Placement, logical_name};
 use crate::ruleset::{Chain, Set};
@@ -164,8 +164,11 @@ impl<'a> Changes<'a> {
         chain.map_or_else(Permissions::default, of)
     }
 
-    /// Whether entries that isolate, or sets that lose elements, take a permission away.
+    /// Whether entries that isolate, sets that lose elements, or link-local addresses that are closed take a permission away.
     pub(crate) fn takes_away_in_place(&self) -> bool {
+        if self.added.keys().any(|set| set.as_str() == LINK_LOCAL) {
+            return true;
+        }
         let chains = self.users(decisive(&self.removed).map(|(set, _)| set));
         chains.into_iter().any(|chain| {
             is_narrower(
@@ -416,7 +419,8 @@ fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     items.collect::<BTreeSet<T>>().into_iter()
 }
 
-/// Whether the set holds the pairs of pods with themselves.
-pub(crate) fn is_pairs(set: &Set) -> bool {
-    matches!(set.key, Key::Pair(_))
+/// Whether no class looks packets up in the set: that of pods with themselves, and that of link-local addresses. Its elements
+/// come before addresses are isolated and go when they are free again.
+pub(crate) fn is_of_no_class(name: &Name, set: &Set) -> bool {
+    matches!(set.key, Key::Pair(_)) || name.as_str() == LINK_LOCAL
 }

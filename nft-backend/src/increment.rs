@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::changes::{Changes, Place, is_pairs};
+use crate::changes::{Changes, Place, is_of_no_class};
 use crate::creation::create;
 use crate::delta::{Change, Delta, SetChange};
 use crate::diff::{Bump, Planned, Step};
@@ -63,7 +63,7 @@ impl Increment<'_> {
         self.changes.old
     }
 
-    /// What nothing leads to yet, and the pairs of pods with themselves.
+    /// What nothing leads to yet, the pairs of pods with themselves, and link-local addresses that are closed.
     fn create(&self) -> Transaction {
         let mut made = Ruleset::new(self.table.clone());
         for (name, change) in &self.changes.delta.sets {
@@ -92,7 +92,7 @@ impl Increment<'_> {
         if !made.sets.is_empty() || !made.chains.is_empty() || !made.counters.is_empty() {
             transaction = create(made);
         }
-        for (set, elements) in self.of_pairs(&self.changes.added, true) {
+        for (set, elements) in self.of_no_class(&self.changes.added, true) {
             transaction.add(Object::Elements { set, elements });
         }
         transaction
@@ -101,7 +101,7 @@ impl Increment<'_> {
     /// Elements that go, and addresses that become isolated.
     fn take(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
-        for (set, elements) in self.of_pairs(&self.changes.removed, false) {
+        for (set, elements) in self.of_no_class(&self.changes.removed, false) {
             transaction.delete(Target::Elements { set, elements });
         }
         let isolated = self.changes.isolated.iter();
@@ -130,7 +130,7 @@ impl Increment<'_> {
     /// Elements that come, and addresses that are isolated no more.
     fn give(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
-        for (set, elements) in self.of_pairs(&self.changes.added, false) {
+        for (set, elements) in self.of_no_class(&self.changes.added, false) {
             transaction.add(Object::Elements { set, elements });
         }
         let freed = self.changes.freed.iter();
@@ -141,10 +141,10 @@ impl Increment<'_> {
         transaction
     }
 
-    /// What nothing leads to any more, and the pairs of pods that are no more isolated.
+    /// What nothing leads to any more, the pairs of pods that are no more isolated, and link-local addresses that are open again.
     fn clean_up(&self) -> Transaction {
         let mut transaction = Transaction::new(self.table.clone());
-        for (set, elements) in self.of_pairs(&self.changes.removed, true) {
+        for (set, elements) in self.of_no_class(&self.changes.removed, true) {
             transaction.delete(Target::Elements { set, elements });
         }
         let delta = self.changes.delta;
@@ -263,7 +263,7 @@ impl Increment<'_> {
         self.old().former(name)
     }
 
-    fn of_pairs(
+    fn of_no_class(
         &self,
         changes: &BTreeMap<&Name, &BTreeSet<Element>>,
         wanted: bool,
@@ -271,7 +271,7 @@ impl Increment<'_> {
         let is_wanted = move |set: &Name| {
             self.old()
                 .set(set)
-                .is_some_and(|set| is_pairs(set) == wanted)
+                .is_some_and(|contents| is_of_no_class(set, contents) == wanted)
         };
         changes
             .iter()

@@ -28,6 +28,8 @@
 //! A TCP packet that is no flow's first and that conntrack knows no flow of goes through `picked_up`,
 //! because nobody knows whether the client sent it (module `picked_up`).
 //!
+//! Link-local IPv6, which only a bridge forwards, is denied while any pod of the node is isolated (module `link_local`).
+//!
 //! A packet whose ends are both in no dispatch map is foreign; it passes both stages and is stamped
 //! like any other. What a pod and its own node say to each other is not forwarded and so never
 //! seen here.
@@ -40,9 +42,10 @@ use crate::class_counters;
 use crate::config::{Config, Deny};
 use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
+use crate::link_local;
 use crate::names::{
-    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, GENERATION, INGRESS, Label, Name, R_EGRESS, R_INGRESS,
-    STAMP, WRITE_MARK,
+    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, GENERATION, INGRESS, LINK_LOCAL, Label, Name,
+    R_EGRESS, R_INGRESS, STAMP, WRITE_MARK,
 };
 use crate::picked_up;
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
@@ -96,6 +99,8 @@ pub fn lay_out(config: &Config, classes: &Classes) -> Result<Ruleset, LayoutErro
         add_stages(&mut ruleset, way, config.marks.is_some());
     }
     add_self_sets(&mut ruleset, classes);
+    let link_local = link_local::set(!classes.pods.is_empty());
+    ruleset.sets.insert(Name::fixed(LINK_LOCAL), link_local);
     if let Some(bits) = config.marks {
         add_stamp(&mut ruleset);
         set_generation(&mut ruleset, bits, Generation::FIRST);
@@ -214,7 +219,7 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
     };
     ruleset.chains.insert(Name::fixed(BASE), base);
 
-    let mut rules = Vec::new();
+    let mut rules = link_local::rules().to_vec();
     if config.marks.is_some() {
         rules.push(Rule::new([
             ct_established(),

@@ -34,6 +34,7 @@ mod increment;
 pub mod interpreter;
 pub mod kernel;
 pub mod layout;
+mod link_local;
 mod listing;
 pub mod live;
 pub mod load;

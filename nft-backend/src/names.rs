@@ -25,6 +25,8 @@ pub const INGRESS: &str = "ingress";
 pub const EGRESS: &str = "egress";
 /// What TCP connections pass that connection tracking did not see begin.
 pub const PICKED_UP: &str = "picked_up";
+/// The addresses that nobody can say whose they are, while some pod of the node is isolated.
+pub const LINK_LOCAL: &str = "link_local";
 /// Dispatch on the source of a reply, which is the destination of its flow.
 pub const R_INGRESS: &str = "r_ingress";
 /// Dispatch on the destination of a reply, which is the source of its flow.

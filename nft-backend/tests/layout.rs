@@ -213,8 +213,8 @@ fn sets_of_different_classes_never_share_a_name() {
     let sets = lay_out(&Config::default(), &classes).unwrap().sets.len();
     assert_eq!(
         sets,
-        3 + 2 + 1 + 5,
-        "own addresses and the generation, shared peers, their ports, other classes"
+        4 + 2 + 1 + 5,
+        "own addresses, link-local ones and the generation, shared peers, their ports, other classes"
     );
 }
 

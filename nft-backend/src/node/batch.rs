@@ -71,6 +71,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     let touched = touched(node, changes, &moves, &relabelled);
     let places = dispatch::places(node, &touched);
     let was_contested = !node.state.contested.is_empty();
+    let was_isolating = node.isolates();
 
     node.state.take(changes);
     for Move { id, direction, .. } in &moves {
@@ -92,6 +93,7 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     let mut tally = Tally::default();
     let places_now = dispatch::places(node, &touched);
     dispatch::compare(&node.config, &places, &places_now, &mut tally);
+    dispatch::link_local(was_isolating, node.isolates(), &mut tally);
     if was_contested == node.state.contested.is_empty() {
         dispatch::contested_chains(&node.config, was_contested, !was_contested, &mut tally);
     }

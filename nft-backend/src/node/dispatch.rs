@@ -9,7 +9,8 @@ use crate::class_chain::{Direction, Head};
 use crate::config::Config;
 use crate::element::Element;
 use crate::layout::{class_chains, class_entries, self_set};
-use crate::names::{CONTESTED, Label};
+use crate::link_local;
+use crate::names::{CONTESTED, LINK_LOCAL, Label, Name};
 use crate::value::Family;
 
 use super::Node;
@@ -74,7 +75,16 @@ pub(super) fn compare(config: &Config, before: &Places, after: &Places, tally: &
     let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.keys().collect(), after.keys().collect());
     for &address in old.symmetric_difference(&new) {
         let pair = Element::Pair(*address, *address);
-        tally.pair(self_set(Family::of(*address)), pair, new.contains(address));
+        let set = self_set(Family::of(*address));
+        tally.standing(set, (false, pair.key()), pair, new.contains(address));
+    }
+}
+
+/// Closes link-local addresses with the node's first isolated pod, and opens them with the last.
+pub(super) fn link_local(was_isolating: bool, is_isolating: bool, tally: &mut Tally) {
+    if was_isolating != is_isolating {
+        let set = Name::fixed(LINK_LOCAL);
+        tally.standing(set, link_local::KIND, link_local::range(), is_isolating);
     }
 }
 
@@ -82,7 +92,7 @@ fn entries<'a>(
     config: &'a Config,
     address: IpAddr,
     labels: &'a [Option<Label>; 2],
-) -> impl Iterator<Item = (crate::names::Name, crate::names::Name)> + 'a {
+) -> impl Iterator<Item = (Name, Name)> + 'a {
     let by_direction = Direction::ALL.into_iter().zip(labels);
     let isolated = by_direction.filter_map(|(direction, label)| Some((direction, label.as_ref()?)));
     isolated.flat_map(move |(direction, label)| class_entries(config, direction, address, label))

@@ -141,6 +141,12 @@ impl Node {
         self.digest
     }
 
+    /// Whether any address is dispatched to a class.
+    fn isolates(&self) -> bool {
+        let mut subjects = self.state.subjects.values();
+        !self.state.contested.is_empty() || subjects.any(|subject| !subject.addresses.is_empty())
+    }
+
     /// How much the node holds.
     pub fn footprint(&self) -> Footprint {
         let subjects = self.state.subjects.values();

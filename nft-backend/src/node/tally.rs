@@ -50,11 +50,17 @@ impl Tally {
         tally.added.extend(added);
     }
 
-    /// A pair of the set of pods with themselves, which is always there.
-    pub(super) fn pair(&mut self, name: Name, pair: Element, is_added: bool) {
+    /// An element of a set that is always there.
+    pub(super) fn standing(
+        &mut self,
+        name: Name,
+        (interval, key): (bool, Key),
+        element: Element,
+        is_added: bool,
+    ) {
         let new = || SetTally {
             stays_empty: true,
-            ..SetTally::new(pair.key(), false)
+            ..SetTally::new(key, interval)
         };
         let tally = self.sets.entry(name).or_insert_with(new);
         let elements = if is_added {
@@ -62,7 +68,7 @@ impl Tally {
         } else {
             &mut tally.removed
         };
-        elements.insert(pair);
+        elements.insert(element);
     }
 
     /// A chain as it was.
