@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::changes::{Changes, Place, is_pairs};
+use crate::changes::{Changes, Place, are_pairs};
 use crate::creation::create;
 use crate::delta::{Change, Delta, SetChange};
 use crate::diff::{Bump, Planned, Step};
@@ -268,14 +268,9 @@ impl Increment<'_> {
         changes: &BTreeMap<&Name, &BTreeSet<Element>>,
         wanted: bool,
     ) -> impl Iterator<Item = (Name, BTreeSet<Element>)> {
-        let is_wanted = move |set: &Name| {
-            self.old()
-                .set(set)
-                .is_some_and(|set| is_pairs(set) == wanted)
-        };
         changes
             .iter()
-            .filter(move |(set, _)| is_wanted(set))
+            .filter(move |(_, elements)| are_pairs(elements) == wanted)
             .map(|(set, elements)| (self.former(set), (*elements).clone()))
     }
 
