@@ -162,16 +162,13 @@ impl<'a> Changes<'a> {
     }
 
     fn permissions_after(&self, chain: &Name) -> Permissions<'a> {
-        let permissions = match self.delta.chains.get(chain) {
-            Some(change) => {
-                let after = change.after.as_ref();
-                after.map(|chain| Permissions::of(chain, |name| self.set_after(name)))
-            }
-            None => {
-                let chain = self.old.chain(chain);
-                let set = |name: &Name| self.set_after(&logical_name(name));
-                chain.map(|chain| Permissions::of(chain, set))
-            }
+        let permissions = if let Some(change) = self.delta.chains.get(chain) {
+            let after = change.after.as_ref();
+            after.map(|chain| Permissions::of(chain, |name| self.set_after(name)))
+        } else {
+            let stays = self.old.chain(chain);
+            let set = |name: &Name| self.set_after(&logical_name(name));
+            stays.map(|chain| Permissions::of(chain, set))
         };
         permissions.unwrap_or_default()
     }
@@ -266,9 +263,11 @@ impl<'a> Changes<'a> {
 
     /// The chains in which a packet could be about a removed element and about an added one.
     fn chains_with_other_forms(&self) -> impl Iterator<Item = &'a Name> {
-        let has_both = !self.removed.is_empty() && !self.added.is_empty();
-        let by_user = |changes| has_both.then(|| self.by_user(changes)).unwrap_or_default();
-        let (removed, added) = (by_user(&self.removed), by_user(&self.added));
+        let (removed, added) = if self.removed.is_empty() || self.added.is_empty() {
+            Default::default()
+        } else {
+            (self.by_user(&self.removed), self.by_user(&self.added))
+        };
         removed.into_iter().filter_map(move |(chain, removed)| {
             let added = added.get(chain)?;
             (!have_no_packet_in_common(&removed, added)).then_some(chain)
