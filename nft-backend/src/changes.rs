@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use crate::class_chain::Direction;
 use crate::counted_rules::is_counting;
 use crate::delta::{Change, Delta, SetChange};
-use crate::element::{Element, Key};
+use crate::element::Element;
 use crate::layout::direction_of;
 use crate::names::{LINK_LOCAL, Name, is_structural};
 use crate::permissions::{Permissions, SetState, sets_of};
 use crate::placement::{Placement, logical_name};
-use crate::ruleset::{Chain, Set};
+use crate::ruleset::Chain;
 use crate::value::Family;
 
 /// More pairs of a removed and an added element are not compared; such a change is a switch.
@@ -89,6 +89,9 @@ impl<'a> Changes<'a> {
     }
 
     fn is_remade_with_its_users(&self, set: &Name) -> bool {
+        if self.delta.chains.is_empty() {
+            return false;
+        }
         let users = self.old.index.users.get(set);
         users.is_some_and(|users| {
             let mut users = users.iter().filter(|chain| !self.goes(chain));
@@ -159,9 +162,15 @@ impl<'a> Changes<'a> {
     }
 
     fn permissions_after(&self, chain: &Name) -> Permissions<'a> {
-        let chain = self.chain_after(chain);
-        let of = |chain: Chain| Permissions::of(&chain, |name| self.set_after(name));
-        chain.map_or_else(Permissions::default, of)
+        let permissions = if let Some(change) = self.delta.chains.get(chain) {
+            let after = change.after.as_ref();
+            after.map(|chain| Permissions::of(chain, |name| self.set_after(name)))
+        } else {
+            let stays = self.old.chain(chain);
+            let set = |name: &Name| self.set_after(&logical_name(name));
+            stays.map(|chain| Permissions::of(chain, set))
+        };
+        permissions.unwrap_or_default()
     }
 
     /// Whether entries that isolate, sets that lose elements, or link-local addresses that are closed take a permission away.
@@ -252,24 +261,31 @@ impl<'a> Changes<'a> {
 
     /// No element comes in another form: what is removed and what is added have no packet in common.
     fn forms_stay(&self) -> bool {
-        let users = |changes| self.users(decisive(changes).map(|(set, _)| set));
-        let both: BTreeSet<&Name> = users(&self.removed);
-        both.intersection(&users(&self.added))
-            .all(|chain| self.forms_stay_in(chain))
+        self.chains_with_other_forms().next().is_none()
     }
 
-    fn forms_stay_in(&self, chain: &Name) -> bool {
-        let sets = self.sets_before(chain).into_iter();
-        let sets: Vec<Name> = sets.filter(|set| !is_counting(set)).collect();
-        let of = |changes: &BySet<'a>| -> Vec<&Element> {
-            let sets = sets.iter().filter_map(|set| changes.get(set));
-            sets.flat_map(|elements| elements.iter()).collect()
+    /// The chains in which a packet could be about a removed element and about an added one.
+    fn chains_with_other_forms(&self) -> impl Iterator<Item = &'a Name> {
+        let (removed, added) = if self.removed.is_empty() || self.added.is_empty() {
+            Default::default()
+        } else {
+            (self.by_user(&self.removed), self.by_user(&self.added))
         };
-        let (removed, added) = (of(&self.removed), of(&self.added));
-        removed.len().saturating_mul(added.len()) <= MOST_PAIRS
-            && removed
-                .iter()
-                .all(|old| added.iter().all(|new| !old.touches(new)))
+        removed.into_iter().filter_map(move |(chain, removed)| {
+            let added = added.get(chain)?;
+            (!have_no_packet_in_common(&removed, added)).then_some(chain)
+        })
+    }
+
+    /// The elements that change in the sets of each chain that decides by them, before and after, under the same rules.
+    fn by_user(&self, changes: &BySet<'a>) -> BTreeMap<&'a Name, Vec<&'a Element>> {
+        let mut by_user: BTreeMap<&'a Name, Vec<&'a Element>> = BTreeMap::new();
+        for (set, elements) in decisive(changes) {
+            for chain in self.users_of(set) {
+                by_user.entry(chain).or_default().extend(elements);
+            }
+        }
+        by_user
     }
 
     /// The sets that a chain looks packets up in now, by names without epochs.
@@ -282,11 +298,9 @@ impl<'a> Changes<'a> {
     /// elements: then its sets are made anew as well, and packets meet the old ones or the new ones. A set is made anew
     /// with all of its users. `None` when there is no such class.
     pub(crate) fn with_classes_made_anew(&self) -> Option<Delta> {
-        let removed: Vec<&Name> = decisive(&self.removed).map(|(set, _)| set).collect();
-        let many = removed.iter().copied();
+        let many = decisive(&self.removed).map(|(set, _)| set);
         let mut chains = self.users(many.filter(|set| self.loses_many_intervals(set)));
-        let losing = self.users(removed.into_iter()).into_iter();
-        chains.extend(losing.filter(|chain| !self.forms_stay_in(chain)));
+        chains.extend(self.chains_with_other_forms());
         loop {
             let sets = chains.iter().flat_map(|chain| self.sets_before(chain));
             let sets: BTreeSet<Name> = sets
@@ -312,15 +326,19 @@ impl<'a> Changes<'a> {
 
     /// The chains that look packets up in these sets, before and after, under the same rules.
     fn users<'s>(&self, sets: impl Iterator<Item = &'s Name>) -> BTreeSet<&'a Name> {
-        let users = sets.filter_map(|set| self.old.index.users.get(set));
-        let chains = users.flatten();
-        chains
-            .filter(|chain| !self.goes(chain) && !self.remade_chains.contains(chain))
-            .collect()
+        sets.flat_map(|set| self.users_of(set)).collect()
+    }
+
+    fn users_of(&self, set: &Name) -> impl Iterator<Item = &'a Name> {
+        let chains = self.old.index.users.get(set).into_iter().flatten();
+        chains.filter(|chain| !self.goes(chain) && !self.remade_chains.contains(chain))
     }
 
     /// A chain that an address comes to may lack, for a moment, only what is about this address.
     fn arrivals_meet_what_they_should(&self) -> bool {
+        if self.moved.is_empty() && self.isolated.is_empty() {
+            return true;
+        }
         let moved = self
             .moved
             .iter()
@@ -340,6 +358,9 @@ impl<'a> Changes<'a> {
 
     /// A chain that an address leaves may lose early only what is about this address.
     fn departures_leave_what_they_may(&self) -> bool {
+        if self.moved.is_empty() && self.freed.is_empty() {
+            return true;
+        }
         let moved = self
             .moved
             .iter()
@@ -377,6 +398,14 @@ fn decisive<'c, 'a>(
 ) -> impl Iterator<Item = (&'a Name, &'a BTreeSet<Element>)> + use<'c, 'a> {
     let sets = changes.iter().map(|(set, elements)| (*set, *elements));
     sets.filter(|(set, _)| !is_counting(set))
+}
+
+/// Whether no packet is about an element of both. Where these would be too many pairs to try, it is taken that one is.
+fn have_no_packet_in_common(removed: &[&Element], added: &[&Element]) -> bool {
+    removed.len().saturating_mul(added.len()) <= MOST_PAIRS
+        && removed
+            .iter()
+            .all(|old| added.iter().all(|new| !old.touches(new)))
 }
 
 /// Whether `after` lacks something that `before` allows.
@@ -419,8 +448,8 @@ fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     items.collect::<BTreeSet<T>>().into_iter()
 }
 
-/// Whether no class looks packets up in the set: that of pods with themselves, and that of link-local addresses. Its elements
-/// come before addresses are isolated and go when they are free again.
-pub(crate) fn is_of_no_class(name: &Name, set: &Set) -> bool {
-    matches!(set.key, Key::Pair(_)) || name.as_str() == LINK_LOCAL
+/// Whether no class looks packets up in the set with these elements: that of pods with themselves, and that of link-local
+/// addresses. They come before addresses are isolated and go when they are free again.
+pub(crate) fn is_of_no_class(set: &Name, elements: &BTreeSet<Element>) -> bool {
+    matches!(elements.first(), Some(Element::Pair(..))) || set.as_str() == LINK_LOCAL
 }

@@ -328,7 +328,7 @@ pub(crate) fn ports_stem(direction: Direction, number: usize, class: &Label) -> 
 
 /// The name of the set with this stem that can hold such elements.
 pub(crate) fn set_name(stem: &str, key: Key, interval: bool) -> Name {
-    Name::fixed(format!("{stem}_{}", suffix(key, interval)))
+    Name::fixed([stem, "_", suffix(key, interval)].concat())
 }
 
 pub(crate) fn port_elements(ports: &BTreeSet<ProtocolPorts>) -> impl Iterator<Item = Element> {
@@ -369,16 +369,19 @@ pub(crate) const fn rank(key: Key, interval: bool) -> Rank {
 
 /// What ends the name of a set: `any` ports open to every peer, `a` addresses on all ports, `h`
 /// peers with ports; with ranges `anyr`, `b` and `r`.
-fn suffix(key: Key, interval: bool) -> String {
-    let (stem, family) = match (key, interval) {
-        (Key::Port, false) => return "any".to_owned(),
-        (Key::Port, true) => return "anyr".to_owned(),
-        (Key::Address(family), false) => ('a', family),
-        (Key::Address(family), true) => ('b', family),
-        (Key::PeerPort(family), false) => ('h', family),
-        (Key::PeerPort(family), true) => ('r', family),
-        (Key::Pair(family), _) => ('s', family),
-        (Key::Mark, _) => return "m".to_owned(),
+const fn suffix(key: Key, interval: bool) -> &'static str {
+    let ([v4, v6], family) = match (key, interval) {
+        (Key::Port, false) => return "any",
+        (Key::Port, true) => return "anyr",
+        (Key::Mark, _) => return "m",
+        (Key::Address(family), false) => (["a4", "a6"], family),
+        (Key::Address(family), true) => (["b4", "b6"], family),
+        (Key::PeerPort(family), false) => (["h4", "h6"], family),
+        (Key::PeerPort(family), true) => (["r4", "r6"], family),
+        (Key::Pair(family), _) => (["s4", "s6"], family),
     };
-    format!("{stem}{}", family.digit())
+    match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    }
 }

@@ -268,14 +268,9 @@ impl Increment<'_> {
         changes: &BTreeMap<&Name, &BTreeSet<Element>>,
         wanted: bool,
     ) -> impl Iterator<Item = (Name, BTreeSet<Element>)> {
-        let is_wanted = move |set: &Name| {
-            self.old()
-                .set(set)
-                .is_some_and(|contents| is_of_no_class(set, contents) == wanted)
-        };
         changes
             .iter()
-            .filter(move |(set, _)| is_wanted(set))
+            .filter(move |(set, elements)| is_of_no_class(set, elements) == wanted)
             .map(|(set, elements)| (self.former(set), (*elements).clone()))
     }
 

@@ -26,8 +26,6 @@ use super::tally::Tally;
 
 /// How a class stood before the batch.
 struct Before {
-    /// `None` when the class is new.
-    chains: Option<Chains>,
     stands: Stands,
     rules: Former,
 }
@@ -58,10 +56,11 @@ impl Chains {
 enum Stands {
     /// The class is new.
     Nowhere,
-    /// Only these addresses can make a difference: their elements, in the class's own sets and by split.
+    /// Only these addresses can make a difference: their elements, in the class's own sets and by split. The class keeps
+    /// its label.
     But(BTreeMap<IpAddr, (Vec<Element>, Vec<usize>)>),
     /// All of them.
-    Whole(Contents),
+    Whole(Chains, Contents),
 }
 
 /// Takes the changes over and gives what they change, without digests.
@@ -86,8 +85,10 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     for &number in before.keys() {
         node.classes.drop_empty(number);
     }
-    for &number in before.keys() {
-        node.classes.relabel(number);
+    for (&number, before) in &before {
+        if !matches!(before.stands, Stands::But(_)) {
+            node.classes.relabel(number);
+        }
     }
 
     let mut tally = Tally::default();
@@ -99,23 +100,25 @@ pub(super) fn take(node: &mut Node, changes: &Changes) -> Delta {
     }
     let mut splits = BTreeMap::new();
     let mut chains: BTreeMap<ClassNumber, Option<Chains>> = BTreeMap::new();
-    for (
-        number,
-        Before {
-            chains: stood,
-            stands,
-            rules,
-        },
-    ) in before
-    {
-        elements(
-            node,
-            number,
-            stood.as_ref(),
-            stands,
-            &mut splits,
-            &mut tally,
-        );
+    for (number, Before { stands, rules }) in before {
+        let stood = match stands {
+            Stands::But(former) => {
+                let has_same_sets = of_addresses(node, number, &former, &mut splits, &mut tally);
+                if has_same_sets && rules.is_nothing() {
+                    continue;
+                }
+                node.classes.get(number).map(Chains::of)
+            }
+            Stands::Whole(stood, contents) => {
+                leave(&stood, contents, &mut splits, &mut tally);
+                arrive(node, number, &mut splits, &mut tally);
+                Some(stood)
+            }
+            Stands::Nowhere => {
+                arrive(node, number, &mut splits, &mut tally);
+                None
+            }
+        };
         let label = stood.as_ref();
         let label = label.map(|stood| (stood.direction, &stood.label));
         counting::update(node, number, label, rules, &mut tally);
@@ -192,7 +195,6 @@ fn before(
             .and_then(|id| by_address(node, class, *id, change))
             .unwrap_or_else(|| whole(node, class));
         Some(Before {
-            chains: Some(Chains::of(class)),
             stands,
             rules: counting::before(node, class, stays.copied(), change),
         })
@@ -229,7 +231,7 @@ fn whole(node: &Node, class: &ClassState) -> Stands {
         .first()
         .and_then(|id| node.state.subjects.get(id));
     let contents = subject.map(|subject| Contents::of(&permissions(subject, class.direction)));
-    Stands::Whole(contents.unwrap_or_default())
+    Stands::Whole(Chains::of(class), contents.unwrap_or_default())
 }
 
 /// The addresses whose dispatch the batch may change.
@@ -256,7 +258,7 @@ fn touched(
     for (id, change) in &changes.subjects {
         if change.appeared {
             touched.subjects.insert(*id);
-        } else {
+        } else if !change.added.is_empty() || !change.removed.is_empty() {
             let addresses = change.added.iter().chain(&change.removed).copied();
             let of_subject = touched.addresses.entry(*id).or_default();
             of_subject.extend(addresses);
@@ -268,60 +270,36 @@ fn touched(
 impl Before {
     fn nowhere() -> Self {
         Self {
-            chains: None,
             stands: Stands::Nowhere,
             rules: Former::Nowhere,
         }
     }
 }
 
-/// Adds what becomes of the elements of a class: of its own sets to `tally`, of its peer sets to `splits`.
-fn elements(
-    node: &mut Node,
-    number: ClassNumber,
-    chains: Option<&Chains>,
-    stands: Stands,
-    splits: &mut BTreeMap<Label, SplitChange>,
-    tally: &mut Tally,
-) {
-    match stands {
-        Stands::But(former) => of_addresses(node, number, &former, splits, tally),
-        Stands::Whole(contents) => {
-            if let Some(chains) = chains {
-                leave(chains, contents, splits, tally);
-            }
-            arrive(node, number, splits, tally);
-        }
-        Stands::Nowhere => arrive(node, number, splits, tally),
-    }
-}
-
+/// Adds what becomes of the elements of a class on account of addresses: of its own sets to `tally`, of its peer sets to
+/// `splits`. Tells whether the class has the same sets of its own afterwards.
 fn of_addresses(
     node: &mut Node,
     number: ClassNumber,
     former: &BTreeMap<IpAddr, (Vec<Element>, Vec<usize>)>,
     splits: &mut BTreeMap<Label, SplitChange>,
     tally: &mut Tally,
-) {
+) -> bool {
     let Some(class) = node.classes.get_mut(number) else {
-        return;
+        return true;
     };
     let subject = class
         .members
         .first()
         .and_then(|id| node.state.subjects.get(id));
     let Some(permissions) = subject.map(|subject| permissions(subject, class.direction)) else {
-        return;
+        return true;
     };
     let mut own = SplitChange::default();
     for (&address, (elements, numbers)) in former {
         let (elements_now, numbers_now) = of_address(&permissions, &class.form, address);
-        let (was, is): (BTreeSet<_>, BTreeSet<_>) = (
-            elements.iter().copied().collect(),
-            elements_now.into_iter().collect(),
-        );
-        own.removed.extend(&was - &is);
-        own.added.extend(&is - &was);
+        own.removed.extend(elements);
+        own.added.extend(elements_now);
         let element = Element::Address(AddressRange::single(address));
         for number_before in numbers
             .iter()
@@ -340,9 +318,12 @@ fn of_addresses(
             split.added.insert(element);
         }
     }
+    own.settle();
     let ranks = recount(&class.own, &own);
+    let has_same_sets = ranks.keys().eq(class.own.keys());
     add_to(tally, &class.stem(), &class.own, own.removed, own.added);
     class.own = ranks;
+    has_same_sets
 }
 
 /// The elements of a class go.

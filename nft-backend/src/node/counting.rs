@@ -46,6 +46,13 @@ pub(super) enum Former {
     Whole(Vec<CountedRule>),
 }
 
+impl Former {
+    /// Whether nothing can change.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::But(rules) if rules.is_empty())
+    }
+}
+
 /// Elements by part.
 type Elements = BTreeMap<Part, BTreeSet<Element>>;
 

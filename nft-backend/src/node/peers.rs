@@ -44,7 +44,10 @@ pub(super) struct SplitChange {
 
 impl SplitChange {
     /// Drops what goes and comes again.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
+        if self.removed.is_disjoint(&self.added) {
+            return;
+        }
         let removed = &self.removed - &self.added;
         self.added = &self.added - &self.removed;
         self.removed = removed;

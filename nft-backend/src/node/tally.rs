@@ -145,8 +145,11 @@ impl SetTally {
     }
 
     fn into_change(self) -> Option<SetChange> {
-        let removed = &self.removed - &self.added;
-        let added = &self.added - &self.removed;
+        let (removed, added) = if self.removed.is_disjoint(&self.added) {
+            (self.removed, self.added)
+        } else {
+            (&self.removed - &self.added, &self.added - &self.removed)
+        };
         if removed.is_empty() && added.is_empty() {
             return None;
         }
