@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::inventory::{Inventory, MadeUp};
 use crate::lint::lint;
-use crate::manifest::{Content, Manifests, Part, Source, read_source};
+use crate::manifest::{Content, Manifests, Part, Source, agrees_with_parser, read_source};
 use crate::questions::selection;
 use crate::report::fingerprint;
 use crate::{connectivity, port, snapshot, suggest};
@@ -18,8 +18,9 @@ use crate::{connectivity, port, snapshot, suggest};
 pub type Reader = fn(&str);
 
 /// Every reader, by the name of its target.
-pub const READERS: [(&str, Reader); 9] = [
+pub const READERS: [(&str, Reader); 10] = [
     ("manifest", manifest),
+    ("plain", plain),
     ("lint", linted),
     ("selection", selection),
     ("flows", flows),
@@ -53,6 +54,11 @@ fn manifest(text: &str) {
             }
         }
     }
+}
+
+/// YAML, in the short way and by the parser.
+fn plain(text: &str) {
+    agrees_with_parser(text);
 }
 
 /// Manifests: linted and compiled.

@@ -12,12 +12,14 @@ mod profile;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nopal::explain::explain;
-use nopal::inventory::{Inventory, MadeUp};
-use nopal::manifest;
+use nopal::inventory::Inventory;
+use nopal::manifest::{self, Source};
 use policy_core::{FlowPort, Protocol};
+use rayon::prelude::*;
 
 /// So often is a command run; one that takes longer than [`PATIENCE`] once.
 const RUNS: usize = 5;
@@ -112,16 +114,45 @@ fn in_process(folder: &Path, ends: (&str, &str)) {
     let paths: [PathBuf; 1] = [folder.to_owned()];
     let manifests = manifest::read(&paths, "default");
     let reading = median(|| manifest::read(&paths, "default"));
-    let speed = u128::from(bytes) / reading.as_micros().max(1);
-    println!(
-        "| real | reading {} MB of YAML | {reading:.2?}, {speed} MB/s | |",
-        bytes / 1_000_000
+    let row = |what: &str, time: Duration| {
+        let speed = u128::from(bytes) / time.as_micros().max(1);
+        println!("| real | {what} | {time:.2?}, {speed} MB/s | |");
+    };
+    row(
+        &format!("reading {} MB of YAML", bytes / 1_000_000),
+        reading,
     );
+    let files = fs::read_dir(folder).unwrap();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let texts: Vec<String> = texts.collect();
+    // Comments behind what they are about are left to the parser by the reader's short way.
+    let commented = |text: &String| {
+        let text = text.replace("\nmetadata:\n", "\nmetadata: # said of it\n");
+        Arc::new(Source::new(String::new(), text))
+    };
+    let commented: Vec<Arc<Source>> = texts.iter().map(commented).collect();
+    let reading_commented = median(|| {
+        let read = commented.par_iter().map(|source| {
+            let manifests = manifest::read_source(source, "default");
+            assert!(manifests.errors.is_empty());
+            manifests
+        });
+        read.collect::<Vec<_>>()
+    });
+    row("reading it with comments behind keys", reading_commented);
+    let parsing = median(|| texts.par_iter().map(|text| events(text)).sum::<usize>());
+    row("the YAML parser alone, making nothing of it", parsing);
     let explaining = median(|| {
-        let inventory = Inventory::new(&manifests, MadeUp::Addresses);
+        let inventory = Inventory::of_ends(&manifests, ends.into());
         explain(&inventory, ends, FlowPort::Port(Protocol::Tcp, 8080), None).unwrap()
     });
     println!("| real | explaining, once it is read | {explaining:.2?} | |");
+}
+
+/// How many events the parser makes of a text.
+fn events(text: &str) -> usize {
+    let parser = granit_parser::Parser::new_from_str(text);
+    parser.map(|event| event.unwrap()).count()
 }
 
 fn median<T>(mut step: impl FnMut() -> T) -> Duration {

@@ -2,15 +2,16 @@
 
 use super::{Outcome, load};
 use crate::args::{Arguments, Explain};
-use crate::inventory::MadeUp;
+use crate::inventory::Inventory;
 use crate::{explain, report};
 
 pub(super) fn run(arguments: &Arguments, options: &Explain) -> Outcome {
     let Some(manifests) = load::some(arguments, &options.input) else {
         return Outcome::Unreadable;
     };
-    let (inventory, outcome) = load::inventory(&manifests, MadeUp::Addresses);
+    let outcome = load::outcome(&manifests);
     let ends = (options.from.as_str(), options.to.as_str());
+    let inventory = Inventory::of_ends(&manifests, ends.into());
     let explanation = match explain::explain(&inventory, ends, options.port, None) {
         Ok(explanation) => explanation,
         Err(error) => {

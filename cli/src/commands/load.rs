@@ -46,13 +46,16 @@ pub(super) fn cluster(arguments: &Arguments, kubectl: &Kubectl) -> Manifests {
 
 /// The cluster, and how bad what could not be read is.
 pub(super) fn inventory(manifests: &Manifests, made_up: MadeUp) -> (Inventory<'_>, Outcome) {
-    let inventory = Inventory::new(manifests, made_up);
-    let outcome = if manifests.errors.is_empty() {
+    (Inventory::new(manifests, made_up), outcome(manifests))
+}
+
+/// How bad it is what could not be read.
+pub(super) fn outcome(manifests: &Manifests) -> Outcome {
+    if manifests.errors.is_empty() {
         Outcome::Fine
     } else {
         Outcome::Unreadable
-    };
-    (inventory, outcome)
+    }
 }
 
 /// What two versions hold, with what is to be said of reading them; nothing if one of them is not there, or nothing of it

@@ -20,11 +20,7 @@ pub(super) fn give_out(
     policies: &[&Policy],
     reserved: &[IpAddr],
 ) {
-    if nodes.values().all(|node| !node.addresses.is_empty())
-        && pods
-            .values()
-            .all(|pod| pod.finished || !pod.addresses.is_empty())
-    {
+    if !are_missing(pods, nodes) {
         return;
     }
     let families = Families::of(pods, nodes);
@@ -52,6 +48,12 @@ pub(super) fn give_out(
             pod_pool.next(families)
         };
     }
+}
+
+/// Whether anything lacks an address that can be reached.
+pub(super) fn are_missing(pods: &BTreeMap<PodId, Pod>, nodes: &BTreeMap<String, Node>) -> bool {
+    let mut pods = pods.values().filter(|pod| !pod.finished);
+    pods.any(|pod| pod.addresses.is_empty()) || nodes.values().any(|node| node.addresses.is_empty())
 }
 
 /// The families that the cluster uses.

@@ -7,6 +7,7 @@ mod addresses;
 mod end;
 mod nearest;
 mod pair;
+mod part;
 mod possible;
 
 use std::cell::LazyCell;
@@ -100,8 +101,7 @@ impl<'a> Inventory<'a> {
     /// All but the policies, and with nothing made up.
     #[must_use]
     pub fn without_policies(manifests: &'a Manifests) -> Self {
-        let is_other = |object: &Object| !matches!(object.content, Content::Policy(_));
-        Self::of(manifests, MadeUp::Nothing, is_other)
+        Self::of(manifests, MadeUp::Nothing, is_no_policy)
     }
 
     fn of(manifests: &'a Manifests, made_up: MadeUp, takes: fn(&Object) -> bool) -> Self {
@@ -151,6 +151,10 @@ pub(crate) fn rule_path(direction: Direction, rule: u32) -> FieldPath {
     .collect()
 }
 
+fn is_no_policy(object: &Object) -> bool {
+    !matches!(object.content, Content::Policy(_))
+}
+
 /// Kind, namespace and name.
 type Key<'a> = (&'a str, Option<&'a str>, &'a str);
 
@@ -177,21 +181,12 @@ impl<'a> Builder<'a> {
     fn read(manifests: &'a Manifests, takes: fn(&Object) -> bool) -> Self {
         let mut builder = Self::default();
         let keys = LazyCell::new(|| manifests.objects.iter().map(key).collect::<BTreeSet<_>>());
-        let mut policies: Vec<(&Object, &PolicyObject)> = Vec::new();
         for object in manifests.objects.iter().filter(|object| takes(object)) {
-            match &object.content {
-                Content::Policy(policy) => policies.push((object, policy)),
-                _ => builder.add(object, &|owner| keys.contains(owner)),
-            }
+            builder.add(object, &|owner| keys.contains(owner));
         }
-        let lowered: Vec<Policy> = policies
-            .par_iter()
-            .map(|(object, policy)| lower_policy(object, policy))
-            .collect();
-        for ((_, policy), lowered) in policies.into_iter().zip(lowered) {
-            let id = lowered.id.clone();
-            builder.policies.insert(id, (lowered, &policy.fields));
-        }
+        let policies = lowered_policies(manifests, takes);
+        let named = policies.map(|(policy, fields)| (policy.id.clone(), (policy, fields)));
+        builder.policies = named.collect();
         builder
     }
 
@@ -306,6 +301,25 @@ impl<'a> Builder<'a> {
             pod.node = Some(node.clone());
         }
     }
+}
+
+/// The policies of the input that are taken, in its order.
+fn lowered_policies<'a>(
+    manifests: &'a Manifests,
+    takes: impl Fn(&Object) -> bool,
+) -> impl Iterator<Item = (Policy, &'a SourceMap)> {
+    let taken = manifests.objects.iter().filter(|object| takes(object));
+    let policies = taken.filter_map(|object| match &object.content {
+        Content::Policy(policy) => Some((object, &**policy)),
+        _ => None,
+    });
+    let policies: Vec<(&Object, &PolicyObject)> = policies.collect();
+    let lowered: Vec<Policy> = policies
+        .par_iter()
+        .map(|(object, policy)| lower_policy(object, policy))
+        .collect();
+    let fields = policies.into_iter().map(|(_, policy)| &policy.fields);
+    lowered.into_iter().zip(fields)
 }
 
 /// A policy without a name still isolates: it gets its place as a name, so that it replaces no other.

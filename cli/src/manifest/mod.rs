@@ -14,6 +14,7 @@ mod kind;
 mod live;
 mod object;
 mod parse;
+mod plain;
 mod rendered;
 mod scalar;
 mod schema;
@@ -192,6 +193,19 @@ fn read_documents(source: &Arc<Source>, range: Range<usize>, namespace: &str) ->
         });
     }
     manifests
+}
+
+/// Whether the short way through plain YAML takes a text, as one document.
+///
+/// # Panics
+/// When it takes it for something else than the parser does.
+pub(crate) fn agrees_with_parser(text: &str) -> bool {
+    let Some(root) = plain::parse(text, 0) else {
+        return false;
+    };
+    let parsed = parse::parse_fully(text, 0);
+    assert_eq!((vec![root], None), parsed, "{text:?}");
+    true
 }
 
 impl Manifests {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span as Mark, Tag};
 
+use super::plain;
 use super::source::Span;
 use super::tree::{Node, Reading, Value};
 
@@ -29,6 +30,14 @@ pub(super) struct SyntaxError {
 /// Reads the documents in `text`, which begins at byte `base` of its source. Documents that are complete before an
 /// error are given too.
 pub(super) fn parse(text: &str, base: u32) -> (Vec<Node<'_>>, Option<SyntaxError>) {
+    match plain::parse(text, base) {
+        Some(root) => (vec![root], None),
+        None => parse_fully(text, base),
+    }
+}
+
+/// The same by the parser alone.
+pub(super) fn parse_fully(text: &str, base: u32) -> (Vec<Node<'_>>, Option<SyntaxError>) {
     let mut builder = Builder {
         base,
         max_aliased_values: FREE_ALIASED_VALUES + text.len(),

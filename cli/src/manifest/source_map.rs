@@ -50,24 +50,33 @@ struct Field {
 enum Contents {
     Scalar,
     /// Sorted by their names, in the text's order where one stands there twice.
-    Fields(Vec<(Box<str>, Field)>),
-    Entries(Vec<Field>),
+    Fields(Box<[(Name, Field)]>),
+    Entries(Box<[Field]>),
+}
+
+/// A field's name. Nearly all stand in the text as they are, so they are not kept a second time.
+#[derive(Debug)]
+enum Name {
+    /// What stands where the key is.
+    Written,
+    /// Another text than that: the key is quoted, or no string.
+    Other(Box<str>),
 }
 
 impl SourceMap {
     /// The places of the object at `node`.
     pub(super) fn new(source: Arc<Source>, node: &Node<'_>) -> Self {
-        Self {
-            source,
-            root: Field::new(node.span, node),
-        }
+        let root = Field::new(&source, node.span, node);
+        Self { source, root }
     }
 
     /// Whether a field is written, be it with nothing behind it.
     pub fn is_written(&self, path: &FieldPath) -> bool {
         let mut segments = path.segments().iter();
         segments
-            .try_fold(&self.root, |field, segment| field.child(segment))
+            .try_fold(&self.root, |field, segment| {
+                field.child(&self.source, segment)
+            })
             .is_some()
     }
 
@@ -76,7 +85,7 @@ impl SourceMap {
         let mut field = &self.root;
         let mut found_all = true;
         for segment in path.segments() {
-            let Some(inner) = field.child(segment) else {
+            let Some(inner) = field.child(&self.source, segment) else {
                 found_all = false;
                 break;
             };
@@ -93,12 +102,12 @@ impl SourceMap {
 }
 
 impl Field {
-    fn new(key: Span, node: &Node<'_>) -> Self {
+    fn new(source: &Source, key: Span, node: &Node<'_>) -> Self {
         let contents = match &node.resolved().value {
             Value::Sequence(items) => Contents::Entries(
                 items
                     .iter()
-                    .map(|item| Self::new(item.span, item))
+                    .map(|item| Self::new(source, item.span, item))
                     .collect(),
             ),
             Value::Mapping(_) => {
@@ -106,11 +115,16 @@ impl Field {
                     .entries()
                     .map(|(entries, _)| entries)
                     .unwrap_or_default();
-                let fields = entries
-                    .into_iter()
-                    .map(|entry| (Box::from(&*entry.name), Self::new(entry.key, entry.value)));
-                let mut fields: Vec<(Box<str>, Self)> = fields.collect();
-                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let fields = entries.into_iter().map(|entry| {
+                    let name = if source.slice(entry.key) == entry.name {
+                        Name::Written
+                    } else {
+                        Name::Other(Box::from(&*entry.name))
+                    };
+                    (name, Self::new(source, entry.key, entry.value))
+                });
+                let mut fields: Box<[(Name, Self)]> = fields.collect();
+                fields.sort_by(|one, other| named(source, one).cmp(named(source, other)));
                 Contents::Fields(fields)
             }
             Value::Scalar { .. } | Value::Alias(_) => Contents::Scalar,
@@ -122,15 +136,24 @@ impl Field {
         }
     }
 
-    fn child(&self, segment: &Segment) -> Option<&Self> {
+    fn child(&self, source: &Source, segment: &Segment) -> Option<&Self> {
         match (segment, &self.contents) {
             (Segment::Field(name), Contents::Fields(fields)) => {
-                let first = fields.partition_point(|(key, _)| **key < **name);
-                let found = fields.get(first).filter(|(key, _)| **key == **name);
+                let first = fields.partition_point(|field| named(source, field) < name.as_str());
+                let found = fields.get(first);
+                let found = found.filter(|field| named(source, field) == name.as_str());
                 found.map(|(_, field)| field)
             }
             (Segment::Index(index), Contents::Entries(entries)) => entries.get(*index),
             _ => None,
         }
+    }
+}
+
+/// What a field is called.
+fn named<'m>(source: &'m Source, (name, field): &'m (Name, Field)) -> &'m str {
+    match name {
+        Name::Written => source.slice(field.key),
+        Name::Other(name) => name,
     }
 }

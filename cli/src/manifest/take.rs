@@ -2,6 +2,8 @@
 //!
 //! What is noted is left out of the value, except that list entries keep their places: rule 3 stays rule 3.
 
+use std::borrow::Cow;
+
 use policy_core::lower::Unread;
 use policy_core::problem::{FieldPath, ProblemKind, Segment};
 use serde_json::{Map, Value};
@@ -49,16 +51,31 @@ pub(super) fn take(node: &Node<'_>, fields: &'static [Field], unknown: UnknownFi
     }
 }
 
-struct Taker {
+struct Taker<'n> {
     unknown: UnknownFields,
-    path: Vec<Segment>,
+    path: Vec<Step<'n>>,
     unread: Vec<(Unread, Span)>,
     repeated: Vec<(FieldPath, Repeated)>,
 }
 
-impl Taker {
+/// A [`Segment`] that is written out only for what is noted.
+enum Step<'n> {
+    Field(Cow<'n, str>),
+    Index(usize),
+}
+
+impl From<&Step<'_>> for Segment {
+    fn from(step: &Step<'_>) -> Self {
+        match step {
+            Step::Field(name) => Self::Field(name.clone().into_owned()),
+            Step::Index(index) => Self::Index(*index),
+        }
+    }
+}
+
+impl<'n> Taker<'n> {
     /// The value, or `None` when nothing stands there or it does not fit (which is then noted).
-    fn value(&mut self, node: &Node<'_>, shape: Shape) -> Option<Value> {
+    fn value(&mut self, node: &'n Node<'_>, shape: Shape) -> Option<Value> {
         if node.is_null() {
             return None;
         }
@@ -75,15 +92,14 @@ impl Taker {
         }
     }
 
-    fn object(&mut self, node: &Node<'_>, fields: &'static [Field]) -> Option<Value> {
+    fn object(&mut self, node: &'n Node<'_>, fields: &'static [Field]) -> Option<Value> {
         let Some((entries, repeated)) = node.entries() else {
             return self.mistyped(node, "a mapping");
         };
         self.note_repeated(repeated);
         let mut object = Map::new();
         for entry in entries {
-            self.path
-                .push(Segment::Field(entry.name.clone().into_owned()));
+            self.path.push(Step::Field(entry.name.clone()));
             match fields.iter().find(|field| field.name == entry.name) {
                 Some(field) => {
                     if let Some(value) = self.value(entry.value, field.shape) {
@@ -101,13 +117,13 @@ impl Taker {
         Some(Value::Object(object))
     }
 
-    fn list(&mut self, node: &Node<'_>, shape: Shape) -> Option<Value> {
+    fn list(&mut self, node: &'n Node<'_>, shape: Shape) -> Option<Value> {
         let super::tree::Value::Sequence(items) = &node.resolved().value else {
             return self.mistyped(node, "a list");
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            self.path.push(Segment::Index(index));
+            self.path.push(Step::Index(index));
             let value = if item.is_null() {
                 self.mistyped(item, expected(shape))
             } else {
@@ -119,7 +135,7 @@ impl Taker {
         Some(Value::Array(list))
     }
 
-    fn text_map(&mut self, node: &Node<'_>) -> Option<Value> {
+    fn text_map(&mut self, node: &'n Node<'_>) -> Option<Value> {
         let Some((entries, repeated)) = node.entries() else {
             return self.mistyped(node, "a mapping");
         };
@@ -129,7 +145,7 @@ impl Taker {
             if let Some(Scalar::Text(text)) = entry.value.scalar() {
                 map.insert(entry.name.into_owned(), Value::from(text));
             } else {
-                self.path.push(Segment::Field(entry.name.into_owned()));
+                self.path.push(Step::Field(entry.name));
                 self.mistyped(entry.value, expected(Shape::Text));
                 self.path.pop();
             }
@@ -207,7 +223,7 @@ impl Taker {
     }
 
     fn path(&self) -> FieldPath {
-        self.path.iter().cloned().collect()
+        self.path.iter().map(Segment::from).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::scalar::{self, Scalar};
 use super::source::Span;
 
 /// A value in a document.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Node<'t> {
     /// Where it stands.
     pub(super) span: Span,
@@ -18,7 +18,7 @@ pub(super) struct Node<'t> {
 }
 
 /// What a [`Node`] is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Value<'t> {
     /// A single value: text, number, boolean or null.
     Scalar {

@@ -2,6 +2,7 @@
 //! the text was not understood, and a list of problems.
 
 mod mode;
+mod path;
 mod pod;
 mod policy;
 mod rule;
@@ -10,6 +11,7 @@ mod selector;
 pub use pod::{node, pod, template};
 pub use policy::policy;
 
+use self::path::Path;
 use crate::cluster::Namespace;
 use crate::problem::{FieldPath, ObjectRef, Problem, ProblemKind};
 use k8s_openapi::api::core::v1 as api;
@@ -40,42 +42,45 @@ pub fn namespace(object: &api::Namespace) -> (Namespace, Vec<Problem>) {
 }
 
 /// The problems of one object, as they are found.
-struct Problems {
-    object: ObjectRef,
+struct Problems<'a> {
+    kind: &'a str,
+    namespace: Option<&'a str>,
+    name: &'a str,
     found: Vec<Problem>,
 }
 
-impl Problems {
-    fn of(kind: &str, namespace: Option<&str>, name: &str) -> Self {
-        let object = ObjectRef {
-            kind: kind.to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-        };
+impl<'a> Problems<'a> {
+    fn of(kind: &'a str, namespace: Option<&'a str>, name: &'a str) -> Self {
         Self {
-            object,
+            kind,
+            namespace,
+            name,
             found: Vec::new(),
         }
     }
 
-    fn add(&mut self, path: FieldPath, kind: ProblemKind) {
+    fn add(&mut self, path: &Path<'_>, kind: ProblemKind) {
         self.found.push(Problem {
-            object: self.object.clone(),
-            path,
+            object: ObjectRef {
+                kind: self.kind.to_owned(),
+                namespace: self.namespace.map(str::to_owned),
+                name: self.name.to_owned(),
+            },
+            path: path.written(),
             kind,
         });
     }
 }
 
 /// Reads an address; an IPv4-mapped one is its IPv4 address, which is what packets carry.
-fn address(text: &str, path: &FieldPath, problems: &mut Problems) -> Option<IpAddr> {
+fn address(text: &str, path: &Path<'_>, problems: &mut Problems<'_>) -> Option<IpAddr> {
     let read = text
         .parse::<IpAddr>()
         .ok()
         .map(|address| address.to_canonical());
     if read.is_none() {
         problems.add(
-            path.clone(),
+            path,
             ProblemKind::InvalidAddress {
                 written: text.to_owned(),
             },

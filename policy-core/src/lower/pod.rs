@@ -1,5 +1,6 @@
 //! Lowers pods, workload templates and nodes.
 
+use super::path::Path;
 use super::{Problems, address};
 use crate::cluster::{ContainerPort, Node, Pod, PodId};
 use crate::flow::Protocol;
@@ -19,13 +20,13 @@ pub fn pod(object: &PodObject) -> (Pod, Vec<Problem>) {
     let mut pod = from_spec(
         PodId::new(namespace, name),
         object.spec.as_ref(),
-        &FieldPath::root().field("spec"),
+        &Path::Object.field("spec"),
         &mut problems,
     );
     pod.labels = metadata.labels.iter().flatten().collect();
     pod.terminating = metadata.deletion_timestamp.is_some();
     if let Some(status) = &object.status {
-        let path = FieldPath::root().field("status");
+        let path = Path::Object.field("status");
         pod.finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         let pod_ips = status
             .pod_ips
@@ -67,7 +68,7 @@ pub fn template(
     let mut pod = from_spec(
         PodId::new(namespace, &format!("{kind}/{name}")),
         template.spec.as_ref(),
-        &template_path.field("spec"),
+        &Path::Written(template_path).field("spec"),
         &mut problems,
     );
     let metadata = template.metadata.as_ref();
@@ -83,7 +84,8 @@ pub fn template(
 pub fn node(object: &NodeObject) -> (Node, Vec<Problem>) {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let mut problems = Problems::of("Node", None, name);
-    let path = FieldPath::root().field("status").field("addresses");
+    let status = Path::Object.field("status");
+    let path = status.field("addresses");
     let written = object
         .status
         .as_ref()
@@ -110,7 +112,12 @@ pub fn node(object: &NodeObject) -> (Node, Vec<Problem>) {
     )
 }
 
-fn from_spec(id: PodId, spec: Option<&PodSpec>, path: &FieldPath, problems: &mut Problems) -> Pod {
+fn from_spec(
+    id: PodId,
+    spec: Option<&PodSpec>,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
+) -> Pod {
     Pod {
         id,
         labels: crate::labels::Labels::default(),
@@ -134,9 +141,9 @@ fn from_spec(id: PodId, spec: Option<&PodSpec>, path: &FieldPath, problems: &mut
 fn addresses<'a>(
     list: impl Iterator<Item = &'a str>,
     single: Option<&'a str>,
-    path: &FieldPath,
+    path: &Path<'_>,
     [list_field, single_field]: [&str; 2],
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
 ) -> Vec<IpAddr> {
     let list_path = path.field(list_field);
     let mut read: Vec<IpAddr> = list
@@ -153,8 +160,8 @@ fn addresses<'a>(
 /// The ports of containers and of init containers that keep running (`restartPolicy: Always`), sorted.
 fn container_ports(
     spec: &PodSpec,
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Arc<[ContainerPort]> {
     let restartable = |container: &Container| container.restart_policy.as_deref() == Some("Always");
     let running = [
@@ -168,7 +175,8 @@ fn container_ports(
             if only_restartable && !restartable(container) {
                 continue;
             }
-            let path = path.index(index).field("ports");
+            let entry = path.index(index);
+            let path = entry.field("ports");
             let declared = container.ports.iter().flatten().enumerate();
             ports.extend(declared.filter_map(|(index, port)| {
                 let path = path.index(index);
@@ -178,7 +186,7 @@ fn container_ports(
                     let kind = ProblemKind::UnknownProtocol {
                         written: protocol.to_owned(),
                     };
-                    problems.add(path.field("protocol"), kind);
+                    problems.add(&path.field("protocol"), kind);
                 }
                 let number = u16::try_from(port.container_port)
                     .ok()
@@ -187,7 +195,7 @@ fn container_ports(
                     let kind = ProblemKind::InvalidPort {
                         written: port.container_port.into(),
                     };
-                    problems.add(path.field("containerPort"), kind);
+                    problems.add(&path.field("containerPort"), kind);
                 }
                 let name = port
                     .name

@@ -1,6 +1,7 @@
 //! Lowers a NetworkPolicy, with the API server's defaulting and validation.
 
 use super::mode::mode;
+use super::path::Path;
 use super::rule::rule;
 use super::selector::{Understood, selector};
 use super::{Problems, Unread};
@@ -31,13 +32,13 @@ pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem
         &mut problems,
     );
     for field in unread {
-        problems.add(field.path.clone(), field.kind.clone());
+        problems.add(&Path::Written(&field.path), field.kind.clone());
     }
     let stated_mode = mode(metadata, "the policy is enforced", &mut problems);
 
     let default_spec = NetworkPolicySpec::default();
     let spec = object.spec.as_ref().unwrap_or(&default_spec);
-    let path = FieldPath::root().field("spec");
+    let path = Path::Object.field("spec");
     let subjects = match &spec.pod_selector {
         Some(object) => selector(object, &path.field("podSelector"), &mut problems),
         None => Understood {
@@ -76,12 +77,12 @@ pub fn policy(object: &NetworkPolicy, unread: &[Unread]) -> (Policy, Vec<Problem
     (lowered, problems.found)
 }
 
-fn check_names(namespace: &str, name: &str, generated: bool, problems: &mut Problems) {
-    let path = FieldPath::root().field("metadata");
+fn check_names(namespace: &str, name: &str, generated: bool, problems: &mut Problems<'_>) {
+    let path = Path::Object.field("metadata");
     let will_be_generated = name.is_empty() && generated;
     if !will_be_generated && !is_dns_subdomain(name) {
         problems.add(
-            path.field("name"),
+            &path.field("name"),
             ProblemKind::InvalidName {
                 name: name.to_owned(),
             },
@@ -91,7 +92,7 @@ fn check_names(namespace: &str, name: &str, generated: bool, problems: &mut Prob
         let kind = ProblemKind::InvalidName {
             name: namespace.to_owned(),
         };
-        problems.add(path.field("namespace"), kind);
+        problems.add(&path.field("namespace"), kind);
     }
 }
 
@@ -106,14 +107,14 @@ struct Types {
 fn policy_types(
     spec: &NetworkPolicySpec,
     unread: &[Unread],
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Types {
     let written = spec.policy_types.as_deref().unwrap_or_default();
     if written.is_empty() {
         // SetDefaults_NetworkPolicy: Ingress always, Egress only when there is an egress rule. One that could not be
         // read, and that the reader may have left out of the list, counts as one.
-        let egress = path.field("egress");
+        let egress = path.field("egress").written();
         let has_egress_rule = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
             || unread.iter().any(|field| field.path.starts_with(&egress));
         return Types {
@@ -137,7 +138,7 @@ fn policy_types(
                 let kind = ProblemKind::UnknownPolicyType {
                     written: entry.clone(),
                 };
-                problems.add(path.index(index), kind);
+                problems.add(&path.index(index), kind);
                 continue;
             }
         };
@@ -145,17 +146,21 @@ fn policy_types(
             let kind = ProblemKind::RepeatedPolicyType {
                 written: entry.clone(),
             };
-            problems.add(path.index(index), kind);
+            problems.add(&path.index(index), kind);
         }
         *seen = true;
     }
     if written.len() > 2 {
-        problems.add(path, ProblemKind::TooManyPolicyTypes);
+        problems.add(&path, ProblemKind::TooManyPolicyTypes);
     }
     types
 }
 
-fn ingress_rules(spec: &NetworkPolicySpec, path: &FieldPath, problems: &mut Problems) -> Vec<Rule> {
+fn ingress_rules(
+    spec: &NetworkPolicySpec,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<Rule> {
     let path = path.field("ingress");
     let rules = spec.ingress.iter().flatten().enumerate();
     rules
@@ -166,7 +171,11 @@ fn ingress_rules(spec: &NetworkPolicySpec, path: &FieldPath, problems: &mut Prob
         .collect()
 }
 
-fn egress_rules(spec: &NetworkPolicySpec, path: &FieldPath, problems: &mut Problems) -> Vec<Rule> {
+fn egress_rules(
+    spec: &NetworkPolicySpec,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<Rule> {
     let path = path.field("egress");
     let rules = spec.egress.iter().flatten().enumerate();
     rules

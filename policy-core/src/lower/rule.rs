@@ -1,11 +1,12 @@
 //! Lowers one entry of `ingress` or `egress`: its peers and its ports.
 
 use super::Problems;
+use super::path::Path;
 use super::selector::selector;
 use crate::cidr::Cidr;
 use crate::flow::Protocol;
 use crate::policy::{IpBlock, Namespaces, Peer, Peers, PortSpec, Ports, Rule};
-use crate::problem::{FieldPath, ProblemKind};
+use crate::problem::ProblemKind;
 use crate::selector::Selector;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -17,8 +18,8 @@ pub(super) fn rule(
     peers: Option<&[NetworkPolicyPeer]>,
     peers_field: &str,
     ports: Option<&[NetworkPolicyPort]>,
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Rule {
     let peers_path = path.field(peers_field);
     let lowered_peers: Vec<_> = peers
@@ -57,7 +58,7 @@ fn all<T>(parts: Vec<Option<T>>) -> Option<Vec<T>> {
     parts.into_iter().collect()
 }
 
-fn peer(object: &NetworkPolicyPeer, path: &FieldPath, problems: &mut Problems) -> Option<Peer> {
+fn peer(object: &NetworkPolicyPeer, path: &Path<'_>, problems: &mut Problems<'_>) -> Option<Peer> {
     let has_selector = object.pod_selector.is_some() || object.namespace_selector.is_some();
     let mut whole = |part: Option<&LabelSelector>, field: &str| match part {
         None => Some(None),
@@ -71,13 +72,13 @@ fn peer(object: &NetworkPolicyPeer, path: &FieldPath, problems: &mut Problems) -
     if let Some(block) = &object.ip_block {
         let block = ip_block(block, &path.field("ipBlock"), problems);
         if has_selector {
-            problems.add(path.clone(), ProblemKind::BlockBesideSelector);
+            problems.add(path, ProblemKind::BlockBesideSelector);
             return None;
         }
         return block.map(Peer::Block);
     }
     if !has_selector {
-        problems.add(path.clone(), ProblemKind::EmptyPeer);
+        problems.add(path, ProblemKind::EmptyPeer);
         return None;
     }
     Some(Peer::Pods {
@@ -86,7 +87,7 @@ fn peer(object: &NetworkPolicyPeer, path: &FieldPath, problems: &mut Problems) -
     })
 }
 
-fn ip_block(object: &IPBlock, path: &FieldPath, problems: &mut Problems) -> Option<IpBlock> {
+fn ip_block(object: &IPBlock, path: &Path<'_>, problems: &mut Problems<'_>) -> Option<IpBlock> {
     let cidr = cidr(&object.cidr, &path.field("cidr"), problems);
     let except_path = path.field("except");
     let mut except = Some(Vec::new());
@@ -100,7 +101,7 @@ fn ip_block(object: &IPBlock, path: &FieldPath, problems: &mut Problems) -> Opti
                 except: carved.to_string(),
                 cidr: cidr.to_string(),
             };
-            problems.add(path, kind);
+            problems.add(&path, kind);
             except = None;
             continue;
         }
@@ -115,10 +116,10 @@ fn ip_block(object: &IPBlock, path: &FieldPath, problems: &mut Problems) -> Opti
     })
 }
 
-fn cidr(text: &str, path: &FieldPath, problems: &mut Problems) -> Option<Cidr> {
+fn cidr(text: &str, path: &Path<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
     let Some(written) = Cidr::parse(text) else {
         problems.add(
-            path.clone(),
+            path,
             ProblemKind::InvalidCidr {
                 written: text.to_owned(),
             },
@@ -130,24 +131,28 @@ fn cidr(text: &str, path: &FieldPath, problems: &mut Problems) -> Option<Cidr> {
             written: text.to_owned(),
             canonical: written.cidr.to_string(),
         };
-        problems.add(path.clone(), kind);
+        problems.add(path, kind);
     }
     Some(written.cidr)
 }
 
-fn port(object: &NetworkPolicyPort, path: &FieldPath, problems: &mut Problems) -> Option<PortSpec> {
+fn port(
+    object: &NetworkPolicyPort,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<PortSpec> {
     let protocol = object.protocol.as_deref().unwrap_or("TCP");
     let known_protocol = Protocol::from_api(protocol);
     if known_protocol.is_none() {
         let kind = ProblemKind::UnknownProtocol {
             written: protocol.to_owned(),
         };
-        problems.add(path.field("protocol"), kind);
+        problems.add(&path.field("protocol"), kind);
     }
     match (&object.port, object.end_port) {
         (None, None) => Some(PortSpec::Range(known_protocol?, 0, u16::MAX)),
         (None, Some(_)) => {
-            problems.add(path.field("endPort"), ProblemKind::EndPortWithoutPort);
+            problems.add(&path.field("endPort"), ProblemKind::EndPortWithoutPort);
             None
         }
         (Some(IntOrString::Int(first)), last) => {
@@ -160,11 +165,11 @@ fn port(object: &NetworkPolicyPort, path: &FieldPath, problems: &mut Problems) -
                 let kind = ProblemKind::InvalidPortName {
                     written: name.clone(),
                 };
-                problems.add(path.field("port"), kind);
+                problems.add(&path.field("port"), kind);
             }
             if end_port.is_some() {
                 let kind = ProblemKind::EndPortWithNamedPort { name: name.clone() };
-                problems.add(path.field("endPort"), kind);
+                problems.add(&path.field("endPort"), kind);
             }
             let understood = is_name && end_port.is_none();
             understood.then_some(PortSpec::Named(known_protocol?, name.as_str().into()))
@@ -175,8 +180,8 @@ fn port(object: &NetworkPolicyPort, path: &FieldPath, problems: &mut Problems) -
 fn range(
     first: i32,
     last: Option<i32>,
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Option<(u16, u16)> {
     let mut number = |written: i32, field: &str| {
         let number = u16::try_from(written).ok().filter(|&number| number > 0);
@@ -184,7 +189,7 @@ fn range(
             let kind = ProblemKind::InvalidPort {
                 written: written.into(),
             };
-            problems.add(path.field(field), kind);
+            problems.add(&path.field(field), kind);
         }
         number
     };
@@ -199,7 +204,7 @@ fn range(
             port: first.into(),
             end_port: last.into(),
         };
-        problems.add(path.field("endPort"), kind);
+        problems.add(&path.field("endPort"), kind);
         return None;
     }
     Some((first, last))

@@ -1,8 +1,9 @@
 //! Lowers label selectors.
 
 use super::Problems;
+use super::path::Path;
 use crate::labels::{is_label_key, is_label_value};
-use crate::problem::{FieldPath, ProblemKind};
+use crate::problem::ProblemKind;
 use crate::selector::{Constraint, Selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
@@ -17,8 +18,8 @@ pub(super) struct Understood {
 /// Lowers a selector; what the API server would refuse in it is left out and reported.
 pub(super) fn selector(
     object: &LabelSelector,
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Understood {
     let before = problems.found.len();
     let labels_path = path.field("matchLabels");
@@ -45,8 +46,8 @@ pub(super) fn selector(
 
 fn requirement(
     expression: &LabelSelectorRequirement,
-    path: &FieldPath,
-    problems: &mut Problems,
+    path: &Path<'_>,
+    problems: &mut Problems<'_>,
 ) -> Option<Constraint> {
     let key_is_known = check_key(&expression.key, &path.field("key"), problems);
     let values = expression.values.as_deref().unwrap_or_default();
@@ -63,7 +64,7 @@ fn requirement(
         ("DoesNotExist", true) => Constraint::lacks(),
         ("In" | "NotIn", true) => {
             problems.add(
-                values_path,
+                &values_path,
                 ProblemKind::MissingValues {
                     operator: operator(),
                 },
@@ -72,7 +73,7 @@ fn requirement(
         }
         ("Exists" | "DoesNotExist", false) => {
             problems.add(
-                values_path,
+                &values_path,
                 ProblemKind::UnexpectedValues {
                     operator: operator(),
                 },
@@ -83,18 +84,18 @@ fn requirement(
             let kind = ProblemKind::UnknownOperator {
                 written: operator(),
             };
-            problems.add(path.field("operator"), kind);
+            problems.add(&path.field("operator"), kind);
             return None;
         }
     };
     (key_is_known && values_are_known).then_some(constraint)
 }
 
-fn check_key(key: &str, path: &FieldPath, problems: &mut Problems) -> bool {
+fn check_key(key: &str, path: &Path<'_>, problems: &mut Problems<'_>) -> bool {
     let known = is_label_key(key);
     if !known {
         problems.add(
-            path.clone(),
+            path,
             ProblemKind::InvalidLabelKey {
                 written: key.to_owned(),
             },
@@ -103,11 +104,11 @@ fn check_key(key: &str, path: &FieldPath, problems: &mut Problems) -> bool {
     known
 }
 
-fn check_value(value: &str, path: &FieldPath, problems: &mut Problems) -> bool {
+fn check_value(value: &str, path: &Path<'_>, problems: &mut Problems<'_>) -> bool {
     let known = is_label_value(value);
     if !known {
         problems.add(
-            path.clone(),
+            path,
             ProblemKind::InvalidLabelValue {
                 written: value.to_owned(),
             },
