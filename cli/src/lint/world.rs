@@ -18,6 +18,8 @@ pub struct World {
     /// Finished pods are among them: they have the labels that the next run of their job will have.
     pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    /// The namespaces in which pods may run that the input does not show: an operator makes them.
+    partly_shown: BTreeSet<String>,
     /// The pods that ask another name server than the cluster's.
     without_cluster_dns: BTreeSet<PodId>,
     /// Whether some pod or node has addresses of this family.
@@ -46,6 +48,7 @@ impl World {
                 .iter()
                 .filter_map(without_cluster_dns)
                 .collect(),
+            partly_shown: manifests.makers.clone(),
             ..Self::default()
         };
         // A namespace that policies alone mention exists too.
@@ -154,13 +157,27 @@ impl World {
         pods.filter(|pod| selector.matches(&pod.labels))
     }
 
-    /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace, or where a
+    /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace or not all, or where a
     /// controller may put on the labels that the selector asks for.
     pub fn has_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
+        let shown = self.has_shown_match(namespace, selector);
+        if shown == Some(false) && self.is_partly_shown(namespace) {
+            return None;
+        }
+        shown
+    }
+
+    /// The same, as if no pods were there but those that the input shows.
+    pub fn has_shown_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
         let pods = self.pods_in(namespace);
         let is_matched = pods.iter().any(|pod| selector.matches(&pod.labels));
         let is_known = !pods.is_empty() && !asks_for_injected(selector);
         (is_matched || is_known).then_some(is_matched)
+    }
+
+    /// Whether pods may run in a namespace that the input does not show, since an operator makes them.
+    pub fn is_partly_shown(&self, namespace: &str) -> bool {
+        self.partly_shown.contains(namespace)
     }
 }
 
@@ -179,6 +196,7 @@ pub(super) fn asks_for_injected(selector: &Selector) -> bool {
 }
 
 pub(super) fn is_injected(key: &str) -> bool {
+    let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     matches!(
         key,
         "pod-template-hash"
@@ -188,7 +206,27 @@ pub(super) fn is_injected(key: &str) -> bool {
             | "apps.kubernetes.io/pod-index"
             | "job-name"
             | "controller-uid"
-    ) || key.starts_with("batch.kubernetes.io/")
-        || key.contains("istio.io/")
-        || key.contains("linkerd.io/")
+            | "spilo-role"
+            | "topology.kubernetes.io/zone"
+            | "topology.kubernetes.io/region"
+    ) || prefix == "batch.kubernetes.io"
+        || MAKERS_OF_LABELS
+            .iter()
+            .any(|domain| prefix.ends_with(domain))
 }
+
+/// Domains of labels that operators put on the pods that they make, and meshes on those that they join.
+const MAKERS_OF_LABELS: [&str; 12] = [
+    "argoproj.io",
+    "cnpg.io",
+    "crunchydata.com",
+    "istio.io",
+    "jobset.x-k8s.io",
+    "k8s.elastic.co",
+    "knative.dev",
+    "kubevirt.io",
+    "linkerd.io",
+    "ray.io",
+    "strimzi.io",
+    "tekton.dev",
+];

@@ -11,6 +11,7 @@ use super::account;
 use super::backend;
 use super::error::InputError;
 use super::kind::{self, Kind};
+use super::maker::may_make_pods;
 use super::object::{Content, Object, PolicyObject, RepeatedKey, Workload};
 use super::scalar::Scalar;
 use super::setting::{config_map, settings};
@@ -92,6 +93,11 @@ impl Reader<'_> {
             (None, _) => {
                 if kind::is_foreign_policy(api_version, kind) {
                     self.foreign(node, api_version, kind);
+                }
+                if may_make_pods(api_version, kind) {
+                    let own = node.get("metadata").and_then(|own| text(own, "namespace"));
+                    let namespace = own.unwrap_or(self.namespace).to_owned();
+                    self.manifests.makers.insert(namespace);
                 }
                 self.pass_over(api_version, kind);
             }
@@ -230,7 +236,16 @@ impl Reader<'_> {
             Kind::Service => typed(value).map(Content::Service),
             Kind::Ingress => {
                 let namespace = reference.namespace.as_deref().unwrap_or_default();
-                Ok(Content::Ingress(backend::of_ingress(&value, namespace)))
+                Ok(Content::Entrance(backend::of_ingress(&value, namespace)))
+            }
+            Kind::Route => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                Ok(Content::Entrance(backend::of_route(&value, namespace)))
+            }
+            Kind::GatewayRoute => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                let entrance = backend::of_gateway_route(&value, namespace);
+                Ok(Content::Entrance(entrance))
             }
             Kind::WebhookConfiguration | Kind::CustomResourceDefinition => {
                 Ok(Content::Webhooks(backend::of_webhooks(&value)))

@@ -3,6 +3,7 @@
 use super::schema::Field;
 use super::schema::connectivity_test::CONNECTIVITY_TEST;
 use super::schema::network_policy::NETWORK_POLICY;
+use super::schema::route::{GATEWAY_ROUTE, ROUTE};
 use super::schema::service::{
     CUSTOM_RESOURCE_DEFINITION, INGRESS, MONITOR, SERVICE, WEBHOOK_CONFIGURATION,
 };
@@ -21,6 +22,10 @@ pub(super) enum Kind {
     NetworkPolicy,
     Service,
     Ingress,
+    /// A Route of OpenShift.
+    Route,
+    /// An `HTTPRoute` or another route of the Gateway API.
+    GatewayRoute,
     WebhookConfiguration,
     CustomResourceDefinition,
     /// A `ServiceMonitor` or `PodMonitor`.
@@ -43,12 +48,20 @@ impl Kind {
             ("", "Pod") => Self::Pod,
             ("", "ReplicationController")
             | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
-            | ("batch", "Job") => Self::Workload,
+            | ("batch", "Job")
+            | ("argoproj.io", "Rollout")
+            | ("apps.openshift.io", "DeploymentConfig")
+            | ("apps.kruise.io", "CloneSet" | "DaemonSet" | "StatefulSet") => Self::Workload,
             ("batch", "CronJob") => Self::CronJob,
             (group, "NetworkPolicy") if is_built_in(group) => Self::NetworkPolicy,
             ("nopal.dev", "ConnectivityTest") => Self::ConnectivityTest,
             ("", "Service") => Self::Service,
             ("networking.k8s.io" | "extensions", "Ingress") => Self::Ingress,
+            ("route.openshift.io", "Route") => Self::Route,
+            (
+                "gateway.networking.k8s.io",
+                "GRPCRoute" | "HTTPRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute",
+            ) => Self::GatewayRoute,
             (
                 "admissionregistration.k8s.io",
                 "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
@@ -71,6 +84,8 @@ impl Kind {
             Self::NetworkPolicy => NETWORK_POLICY,
             Self::Service => SERVICE,
             Self::Ingress => INGRESS,
+            Self::Route => ROUTE,
+            Self::GatewayRoute => GATEWAY_ROUTE,
             Self::WebhookConfiguration => WEBHOOK_CONFIGURATION,
             Self::CustomResourceDefinition => CUSTOM_RESOURCE_DEFINITION,
             Self::Monitor => MONITOR,

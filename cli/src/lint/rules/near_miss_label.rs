@@ -88,7 +88,8 @@ fn near_miss<'w>(
         return None;
     }
     let namespaces: Vec<&str> = namespaces.collect();
-    let is_absent = |namespace: &&str| input.world.has_match(namespace, selector) == Some(false);
+    let is_absent =
+        |namespace: &&str| input.world.has_shown_match(namespace, selector) == Some(false);
     if namespaces.is_empty() || !namespaces.iter().all(is_absent) {
         return None;
     }
