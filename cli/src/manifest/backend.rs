@@ -86,7 +86,7 @@ pub(super) fn of_ingress(ingress: &Value, namespace: &str) -> Entrance {
     }
 }
 
-/// What a Route of OpenShift lets in. Its port is a number on the pods, or the name of a port of the Service.
+/// What a Route of `OpenShift` lets in. Its port is a number on the pods, or the name of a port of the Service.
 pub(super) fn of_route(route: &Value, namespace: &str) -> Entrance {
     let spec = &route["spec"];
     let targets = [&spec["to"]]

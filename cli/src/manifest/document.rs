@@ -21,6 +21,9 @@ use super::take::{Taken, UnknownFields, take};
 use super::tree::{Node, Value as NodeValue};
 use super::{ForeignPolicy, Manifests, PassedOver};
 
+/// The namespace of objects that name none, where none was given. It may well be another one's.
+pub(crate) const UNSTATED_NAMESPACE: &str = "default";
+
 /// Reads the objects of one document into `manifests`.
 pub(super) fn read(
     root: &Node<'_>,
@@ -76,6 +79,11 @@ impl Reader<'_> {
             );
             return;
         };
+        if kind::is_of_another_version(api_version, kind) {
+            let message = format!("no {kind} of {api_version} is known: write nopal.dev/v1alpha1");
+            self.error(node.span, message);
+            return;
+        }
         match (Kind::of(api_version, kind), node.get("items")) {
             (Some(known), _) => self.known(node, known, api_version, kind),
             (None, Some(items)) if kind.ends_with("List") => self.list(items, api_version, kind),
@@ -151,6 +159,9 @@ impl Reader<'_> {
             _ => UnknownFields::Ignore,
         };
         let mut taken = take(node, kind.fields(), unknown);
+        let written = taken.value.pointer("/metadata/namespace");
+        let is_placed = written.is_some_and(|name| name.as_str() != Some(""))
+            || self.namespace != UNSTATED_NAMESPACE;
         let reference = reference(&mut taken.value, kind, kind_name, self.namespace);
         let place = Place {
             source: Arc::clone(self.source),
@@ -167,6 +178,7 @@ impl Reader<'_> {
         let mut object = Object {
             api_version: api_version.to_owned(),
             reference,
+            is_placed,
             place,
             repeated: Vec::new(),
             settings: told,

@@ -22,7 +22,7 @@ pub(super) enum Kind {
     NetworkPolicy,
     Service,
     Ingress,
-    /// A Route of OpenShift.
+    /// A Route of `OpenShift`.
     Route,
     /// An `HTTPRoute` or another route of the Gateway API.
     GatewayRoute,
@@ -105,6 +105,14 @@ impl Kind {
                 | Self::ConnectivityTest
         )
     }
+}
+
+/// Whether it is a `ConnectivityTest` of a version that is not known. Passing it over would pass over its tests.
+pub(super) fn is_of_another_version(api_version: &str, kind: &str) -> bool {
+    kind == "ConnectivityTest"
+        && api_version
+            .strip_prefix("nopal.dev/")
+            .is_some_and(|version| version != "v1alpha1")
 }
 
 /// Whether this kind is the `ConfigMap`: of it, what it says about whom to call is read.

@@ -35,6 +35,7 @@ use rayon::prelude::*;
 pub use account::BoundAccount;
 pub use address::{Address, Told};
 pub use backend::{Backend, BackendPort, Entrance, Monitor, Sender};
+pub(crate) use document::UNSTATED_NAMESPACE;
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
 pub use live::{Live, read_cluster};

@@ -24,6 +24,9 @@ pub struct Object {
     pub api_version: String,
     /// Kind, namespace (the default one where none is written) and name.
     pub reference: ObjectRef,
+    /// Whether its namespace is known: it is written, or was given for the whole input. Otherwise it lands in the one that
+    /// is current when it is applied.
+    pub is_placed: bool,
     /// Where it begins.
     pub place: Place,
     /// Keys that stand twice.

@@ -10,10 +10,10 @@ use crate::manifest::{Content, Sender};
 
 rule! {
     /// ## What it finds
-    /// Backends of an Ingress, of an OpenShift Route or of a route of the Gateway API (such as an `HTTPRoute`) whose pods
-    /// are isolated for ingress, where no rule lets the pods of an ingress controller in on their port. The controllers
-    /// are the pods of the input with the usual labels of one. Where there is none, and for routes, it is a finding if
-    /// the port is open to known pods of the own namespace at most.
+    /// Backends of an Ingress, of a Route (`route.openshift.io`) or of a route of the Gateway API (such as an `HTTPRoute`)
+    /// whose pods are isolated for ingress, where no rule lets the pods of an ingress controller in on their port. The
+    /// controllers are the pods of the input with the usual labels of one. Where there is none, and for routes, it is a
+    /// finding if the port is open to known pods of the own namespace at most.
     ///
     /// ## Why it matters
     /// Requests from outside come to the pods from the controller. It answers with an error when it cannot reach them.
@@ -182,9 +182,8 @@ fn is_blocked(
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     by_address: bool,
-    to_other_namespaces: bool,
-    /// To pods of the own namespace that the input may not show.
-    to_unseen_neighbours: bool,
+    /// To pods of other namespaces, or to some of the own namespace that the input may not show.
+    to_unseen_pods: bool,
     to_all_neighbours: bool,
 }
 
@@ -192,7 +191,7 @@ impl Opening {
     /// Whether somebody who is not known may be let in; when who is asked for `is_known`, only what goes by address
     /// counts.
     pub(super) fn is_open(&self, is_known: bool) -> bool {
-        self.by_address || (!is_known && (self.to_other_namespaces || self.to_unseen_neighbours))
+        self.by_address || (!is_known && self.to_unseen_pods)
     }
 }
 
@@ -220,12 +219,12 @@ pub(super) fn opens_beyond_the_namespace(
                     Peer::Pods {
                         namespaces: Namespaces::Matching(_),
                         ..
-                    } => opening.to_other_namespaces = true,
+                    } => opening.to_unseen_pods = true,
                     Peer::Pods { pods, .. } if pods.is_everything() => {
                         opening.to_all_neighbours = true;
                     }
                     Peer::Pods { pods, .. } => {
-                        opening.to_unseen_neighbours |= input.world.has_match(own, pods).is_none();
+                        opening.to_unseen_pods |= input.world.has_match(own, pods).is_none();
                     }
                     Peer::Block(_) => {}
                 }

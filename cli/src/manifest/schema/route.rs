@@ -2,7 +2,7 @@
 
 use super::{Field, METADATA, Shape, field};
 
-/// A Route of OpenShift.
+/// A Route of `OpenShift`.
 pub(in crate::manifest) const ROUTE: &[Field] = &[
     field("metadata", METADATA),
     field(

@@ -65,6 +65,8 @@ const SERVICE_SPEC: Shape = Shape::Object(&[
     field("clusterIP", Shape::Text),
     field("clusterIPs", Shape::List(&Shape::Text)),
     field("externalTrafficPolicy", Shape::Text),
+    field("ipFamilies", Shape::List(&Shape::Text)),
+    field("ipFamilyPolicy", Shape::Text),
     field("ports", Shape::List(&SERVICE_PORT)),
     field("publishNotReadyAddresses", Shape::Boolean),
     field("selector", Shape::TextMap),
