@@ -136,6 +136,25 @@ fn a_cluster_with_both_families_shows_in_services_nodes_and_blocks() {
 }
 
 #[test]
+fn the_port_of_a_service_is_mistaken_whether_or_not_its_pods_are_shown() {
+    let service = |target: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {target}}}]}}\n"
+        )
+    };
+    let lets_in = ingress(
+        "- from: [{podSelector: {matchLabels: {app: api}}}]\n  ports: [{protocol: TCP, port: 80}]",
+    );
+    assert_eq!(complaints(&(lets_in.clone() + &service("8080"))), ["NP211"]);
+    assert_eq!(complaints(&(lets_in.clone() + &service("80"))), [""; 0]);
+    assert_eq!(complaints(&(lets_in + &service("http"))), [""; 0]);
+    let goes = "podSelector: {matchLabels: {app: api}}\npolicyTypes: [Egress]\negress:\n- ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]\n- to: [{podSelector: {matchLabels: {app: web}}}]\n  ports: [{protocol: TCP, port: 80}]";
+    assert_eq!(complaints(&(policy(goes) + &service("8080"))), ["NP211"]);
+    let others = policy(&goes.replace("app: web", "app: db"));
+    assert_eq!(complaints(&(others + &service("8080"))), [""; 0]);
+}
+
+#[test]
 fn an_exception_may_be_open_by_another_label_of_the_same_pods() {
     let excepts = ingress("- from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.5.0.0/16]}}]");
     let opens = policy_named(

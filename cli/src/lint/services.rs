@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy_core::selector::Constraint;
-use policy_core::{Protocol, Selector};
+use policy_core::{Labels, Protocol, Selector};
 
 use super::reach::{Class, ClassId, Reach};
 use crate::manifest::{Backend, BackendPort, Content, Object};
@@ -43,7 +43,26 @@ enum Target<'a> {
     Name(&'a str),
 }
 
+impl Service<'_> {
+    /// Whether it selects pods that a selector selects too, of which the input shows none: such pods have the labels that
+    /// the Service asks for at least.
+    pub(super) fn means_unseen(&self, selector: &Selector) -> bool {
+        let spec = self.written.spec.as_ref();
+        let labels = spec.and_then(|spec| spec.selector.as_ref());
+        let labels: Labels = labels.into_iter().flatten().collect();
+        self.backends.is_empty() && selector.matches(&labels)
+    }
+}
+
 impl ServicePort<'_> {
+    /// Its number on all pods, where pods do not give a number to its name.
+    pub(super) fn target(&self) -> Option<u16> {
+        match self.target {
+            Target::Number(number) => Some(number),
+            Target::Name(_) => None,
+        }
+    }
+
     /// Whether it leads to this number, whatever pods say.
     fn is_target(&self, number: i32) -> bool {
         matches!(self.target, Target::Number(target) if i32::from(target) == number)
