@@ -183,10 +183,12 @@ impl World {
     pub fn has_shown_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
         let pods = self.pods_in(namespace);
         let is_matched = pods.iter().any(|pod| selector.matches(&pod.labels));
-        let is_known = !pods.is_empty()
-            && !asks_for_injected(selector)
-            && !self.may_be_moved_here(namespace, selector);
-        (is_matched || is_known).then_some(is_matched)
+        let is_known = || {
+            !pods.is_empty()
+                && !asks_for_injected(selector)
+                && !self.may_be_moved_here(namespace, selector)
+        };
+        (is_matched || is_known()).then_some(is_matched)
     }
 
     /// Whether pods that name no namespace match: they may be applied to this one.
