@@ -240,7 +240,7 @@ impl<'a> Builder<'a> {
             Content::Workload(workload) => self.add_workload(object, workload, is_known),
             Content::Policy(_)
             | Content::Service(_)
-            | Content::Ingress(_)
+            | Content::Entrance(_)
             | Content::Webhooks(_)
             | Content::Monitor(_)
             | Content::Tests(_)

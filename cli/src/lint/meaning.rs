@@ -1,5 +1,6 @@
 //! Exact questions about what selectors, peers and ports mean: is one contained in the other.
 
+use policy_core::cluster::NAMESPACE_NAME_LABEL;
 use policy_core::policy::{Namespaces, Peer, Peers, PortSpec, Ports};
 use policy_core::selector::{Constraint, Values};
 use policy_core::{IpSet, PortSet, Protocol, Selector};
@@ -74,6 +75,14 @@ pub(super) fn selector_in_union(inner: &Selector, union: &[&Selector]) -> Option
         }
     }
     None
+}
+
+/// Whether a selector matches every namespace: it demands nothing, or the label that each has.
+pub(super) fn is_every_namespace(selector: &Selector) -> bool {
+    selector.constraints().all(|(key, constraint)| {
+        key == NAMESPACE_NAME_LABEL
+            && matches!(&constraint.values, Values::Except(values) if values.is_empty())
+    })
 }
 
 /// The addresses of the blocks among the peers.

@@ -71,6 +71,21 @@ fn looks_like_short(wanted: &str, held: &str) -> bool {
     }
 }
 
+/// Whether a name of four letters or more is another one with a slip of the fingers: a letter doubled or left out from
+/// within, or swapped with its neighbour. Any other difference makes another name (`team-a`, `team-b`).
+pub(super) fn is_slip(wanted: &str, held: &str) -> bool {
+    let [wanted, held] = [wanted, held].map(|name| name.chars().collect::<Vec<_>>());
+    let is_near = match wanted.len().abs_diff(held.len()) {
+        0 => is_swapped(&wanted, &held),
+        1 if wanted.len() > held.len() => has_slip(&wanted, &held),
+        1 => has_slip(&held, &wanted),
+        _ => false,
+    };
+    let is_number = |letter: &char| letter.is_ascii_digit();
+    let numbers = [&wanted, &held].map(|name| name.iter().filter(|c| is_number(c)).count());
+    is_near && wanted.len().min(held.len()) >= 4 && numbers[0] == numbers[1]
+}
+
 /// Whether two neighbours of one are swapped in the other.
 fn is_swapped(one: &[char], other: &[char]) -> bool {
     (1..one.len()).any(|index| {
@@ -100,11 +115,18 @@ fn differs_in_letters(wanted: &str, held: &str) -> bool {
     letters(wanted) != letters(held)
 }
 
-/// Whether keys differ in their prefix or by a typing error alone.
+/// The keys under which pods usually have the name of their application.
+const OF_APPLICATION: [&str; 5] = ["app", "app.kubernetes.io/name", "k8s-app", "name", "run"];
+
+/// Whether keys differ in their prefix or by a typing error alone, or both are usual ones for the name of an application.
 fn is_same_key(wanted: &str, held: &str) -> bool {
     let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
+    let are_of_application = [wanted, held]
+        .iter()
+        .all(|key| OF_APPLICATION.contains(key));
     wanted != held
-        && (name(wanted).eq_ignore_ascii_case(&name(held))
+        && (are_of_application
+            || name(wanted).eq_ignore_ascii_case(&name(held))
             || looks_like(wanted, held)
             || looks_like_short(wanted, held))
 }

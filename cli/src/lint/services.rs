@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy_core::selector::Constraint;
-use policy_core::{Protocol, Selector};
+use policy_core::{Labels, Protocol, Selector};
 
 use super::reach::{Class, ClassId, Reach};
-use crate::manifest::{Backend, Content, Object};
+use crate::manifest::{Backend, BackendPort, Content, Object};
 
 /// A Service that selects pods.
 #[derive(Debug)]
@@ -43,7 +43,31 @@ enum Target<'a> {
     Name(&'a str),
 }
 
+impl Service<'_> {
+    /// Whether it selects pods that a selector selects too, of which the input shows none: such pods have the labels that
+    /// the Service asks for at least.
+    pub(super) fn means_unseen(&self, selector: &Selector) -> bool {
+        let spec = self.written.spec.as_ref();
+        let labels = spec.and_then(|spec| spec.selector.as_ref());
+        let labels: Labels = labels.into_iter().flatten().collect();
+        self.backends.is_empty() && selector.matches(&labels)
+    }
+}
+
 impl ServicePort<'_> {
+    /// Its number on all pods, where pods do not give a number to its name.
+    pub(super) fn target(&self) -> Option<u16> {
+        match self.target {
+            Target::Number(number) => Some(number),
+            Target::Name(_) => None,
+        }
+    }
+
+    /// Whether it leads to this number, whatever pods say.
+    fn is_target(&self, number: i32) -> bool {
+        matches!(self.target, Target::Number(target) if i32::from(target) == number)
+    }
+
     /// Its numbers on the pods of a class.
     pub fn targets(&self, class: &Class<'_>) -> Vec<u16> {
         match self.target {
@@ -103,16 +127,23 @@ impl<'a> Services<'a> {
         self.by_namespace.values().flatten()
     }
 
-    /// The Service and its port that a backend means.
-    pub fn find(&self, backend: &Backend) -> Option<(&Service<'a>, &ServicePort<'a>)> {
-        let mut services = self.of(&backend.namespace).iter();
-        let service = services.find(|service| service.object.reference.name == backend.name)?;
-        let mut ports = service.ports.iter();
-        let port = ports.find(|port| match &backend.port {
-            IntOrString::Int(number) => i32::from(port.port) == *number,
-            IntOrString::String(name) => port.name == Some(name),
-        })?;
-        Some((service, port))
+    /// The Service that a backend means, and those of its ports.
+    pub fn find<'s>(
+        &'s self,
+        backend: &'s Backend,
+    ) -> impl Iterator<Item = (&'s Service<'a>, &'s ServicePort<'a>)> {
+        let services = self.of(&backend.namespace).iter();
+        let named = services.filter(|service| service.object.reference.name == backend.name);
+        named.flat_map(|service| {
+            let ports = service.ports.iter();
+            let meant = ports.filter(|port| match &backend.port {
+                BackendPort::Of(IntOrString::Int(number)) => i32::from(port.port) == *number,
+                BackendPort::Of(IntOrString::String(name)) => port.name == Some(name),
+                BackendPort::OnPods(number) => port.is_target(*number),
+                BackendPort::Every => true,
+            });
+            meant.map(move |port| (service, port))
+        })
     }
 }
 

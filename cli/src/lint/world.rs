@@ -8,7 +8,7 @@ use policy_core::policy::Namespaces;
 use policy_core::{Labels, Mode, Pod, PodId, Selector};
 
 use crate::inventory::Inventory;
-use crate::manifest::{Content, Manifests, Object};
+use crate::manifest::{Content, Manifests, Object, UNSTATED_NAMESPACE};
 
 /// What the input says of the cluster.
 #[derive(Debug, Default)]
@@ -18,9 +18,13 @@ pub struct World {
     /// Finished pods are among them: they have the labels that the next run of their job will have.
     pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     host_pods: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    /// The namespaces in which pods may run that the input does not show: an operator makes them.
+    partly_shown: BTreeSet<String>,
+    /// The pods (or templates) whose namespace is not known.
+    unplaced: BTreeSet<PodId>,
     /// The pods that ask another name server than the cluster's.
     without_cluster_dns: BTreeSet<PodId>,
-    /// Whether some pod or node has addresses of this family.
+    /// Whether some pod or node has addresses of this family, or a node's network or a Service.
     has_v4: bool,
     has_v6: bool,
 }
@@ -46,6 +50,13 @@ impl World {
                 .iter()
                 .filter_map(without_cluster_dns)
                 .collect(),
+            partly_shown: manifests.makers.clone(),
+            unplaced: manifests
+                .objects
+                .iter()
+                .filter(|object| !object.is_placed)
+                .filter_map(|object| object.pod().map(|(pod, _)| pod))
+                .collect(),
             ..Self::default()
         };
         // A namespace that policies alone mention exists too.
@@ -62,6 +73,10 @@ impl World {
         for address in nodes.chain(pods) {
             world.has_v4 |= address.is_ipv4();
             world.has_v6 |= address.is_ipv6();
+        }
+        for (has_v4, has_v6) in manifests.objects.iter().map(families) {
+            world.has_v4 |= has_v4;
+            world.has_v6 |= has_v6;
         }
         for pod in cluster.pods().values() {
             let namespace = Arc::clone(&pod.id.namespace);
@@ -154,13 +169,45 @@ impl World {
         pods.filter(|pod| selector.matches(&pod.labels))
     }
 
-    /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace, or where a
+    /// Whether some pod of a namespace matches; `None` where the input has no pod of that namespace or not all, or where a
     /// controller may put on the labels that the selector asks for.
     pub fn has_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
+        let shown = self.has_shown_match(namespace, selector);
+        if shown == Some(false) && self.is_partly_shown(namespace) {
+            return None;
+        }
+        shown
+    }
+
+    /// The same, as if no pods were there but those that the input shows.
+    pub fn has_shown_match(&self, namespace: &str, selector: &Selector) -> Option<bool> {
         let pods = self.pods_in(namespace);
         let is_matched = pods.iter().any(|pod| selector.matches(&pod.labels));
-        let is_known = !pods.is_empty() && !asks_for_injected(selector);
-        (is_matched || is_known).then_some(is_matched)
+        let is_known = || {
+            !pods.is_empty()
+                && !asks_for_injected(selector)
+                && !self.may_be_moved_here(namespace, selector)
+        };
+        (is_matched || is_known()).then_some(is_matched)
+    }
+
+    /// Whether pods that name no namespace match: they may be applied to this one.
+    fn may_be_moved_here(&self, namespace: &str, selector: &Selector) -> bool {
+        if self.unplaced.is_empty() || namespace == UNSTATED_NAMESPACE {
+            return false;
+        }
+        let mut pods = self.pods_in(UNSTATED_NAMESPACE).iter();
+        pods.any(|pod| self.unplaced.contains(&pod.id) && selector.matches(&pod.labels))
+    }
+
+    /// Whether the namespace of a pod is known.
+    pub fn is_placed(&self, pod: &PodId) -> bool {
+        !self.unplaced.contains(pod)
+    }
+
+    /// Whether pods may run in a namespace that the input does not show, since an operator makes them.
+    pub fn is_partly_shown(&self, namespace: &str) -> bool {
+        self.partly_shown.contains(namespace)
     }
 }
 
@@ -171,6 +218,36 @@ fn without_cluster_dns(object: &Object) -> Option<PodId> {
     asks_others.then_some(pod)
 }
 
+/// The families, IPv4 and IPv6, that the networks of a Node or the addresses of a Service are of.
+fn families(object: &Object) -> (bool, bool) {
+    let spoken: Vec<&str> = match &object.content {
+        Content::Node(node) => {
+            let spec = node.spec.iter();
+            spec.flat_map(|spec| spec.pod_cidrs.iter().flatten().chain(&spec.pod_cidr))
+                .map(String::as_str)
+                .collect()
+        }
+        Content::Service(service) => {
+            let Some(spec) = &service.spec else {
+                return (false, false);
+            };
+            if spec.ip_family_policy.as_deref() == Some("RequireDualStack") {
+                return (true, true);
+            }
+            spec.cluster_ips
+                .iter()
+                .chain(&spec.ip_families)
+                .flatten()
+                .map(String::as_str)
+                .collect()
+        }
+        _ => return (false, false),
+    };
+    let is_v6 = |text: &&str| *text == "IPv6" || text.contains(':');
+    let is_v4 = |text: &&str| *text == "IPv4" || text.contains('.');
+    (spoken.iter().any(is_v4), spoken.iter().any(is_v6))
+}
+
 /// Whether a selector asks for labels that a controller puts on pods when it makes them, so that manifests lack them.
 pub(super) fn asks_for_injected(selector: &Selector) -> bool {
     selector
@@ -179,6 +256,7 @@ pub(super) fn asks_for_injected(selector: &Selector) -> bool {
 }
 
 pub(super) fn is_injected(key: &str) -> bool {
+    let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     matches!(
         key,
         "pod-template-hash"
@@ -188,7 +266,27 @@ pub(super) fn is_injected(key: &str) -> bool {
             | "apps.kubernetes.io/pod-index"
             | "job-name"
             | "controller-uid"
-    ) || key.starts_with("batch.kubernetes.io/")
-        || key.contains("istio.io/")
-        || key.contains("linkerd.io/")
+            | "spilo-role"
+            | "topology.kubernetes.io/zone"
+            | "topology.kubernetes.io/region"
+    ) || prefix == "batch.kubernetes.io"
+        || MAKERS_OF_LABELS
+            .iter()
+            .any(|domain| prefix.ends_with(domain))
 }
+
+/// Domains of labels that operators put on the pods that they make, and meshes on those that they join.
+const MAKERS_OF_LABELS: [&str; 12] = [
+    "argoproj.io",
+    "cnpg.io",
+    "crunchydata.com",
+    "istio.io",
+    "jobset.x-k8s.io",
+    "k8s.elastic.co",
+    "knative.dev",
+    "kubevirt.io",
+    "linkerd.io",
+    "ray.io",
+    "strimzi.io",
+    "tekton.dev",
+];

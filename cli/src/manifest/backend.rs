@@ -1,4 +1,4 @@
-//! What Ingresses, webhooks and monitors say of the Services and pods behind them.
+//! What Ingresses, routes, webhooks and monitors say of the Services and pods behind them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -12,7 +12,38 @@ pub struct Backend {
     /// The Service's name.
     pub name: String,
     /// The Service's port.
-    pub port: IntOrString,
+    pub port: BackendPort,
+}
+
+/// How a port of a Service is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendPort {
+    /// By its number or name.
+    Of(IntOrString),
+    /// By its number on the pods.
+    OnPods(i32),
+    /// Not at all: all of them are meant.
+    Every,
+}
+
+/// What lets requests from outside in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    /// The Services that requests are sent on to.
+    pub backends: Vec<Backend>,
+    /// Who sends them.
+    pub sender: Sender,
+}
+
+/// Whose pods send requests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// An ingress controller's.
+    Controller,
+    /// A router's or gateway's in another namespace.
+    Elsewhere,
+    /// A gateway's that stands in the own namespace.
+    OwnNamespace,
 }
 
 /// A `ServiceMonitor` or `PodMonitor`.
@@ -28,22 +59,92 @@ pub struct Monitor {
     pub selects_pods: bool,
 }
 
-/// The backends of an Ingress.
-pub(super) fn of_ingress(ingress: &Value, namespace: &str) -> Vec<Backend> {
+/// What an Ingress lets in.
+pub(super) fn of_ingress(ingress: &Value, namespace: &str) -> Entrance {
     let spec = &ingress["spec"];
     let rules = entries(&spec["rules"]).flat_map(|rule| entries(&rule["http"]["paths"]));
     let backends = rules
         .map(|path| &path["backend"])
-        .chain([&spec["defaultBackend"]]);
+        .chain([&spec["defaultBackend"], &spec["backend"]]);
     let backend = |backend: &Value| {
         let service = &backend["service"];
+        let name = service["name"]
+            .as_str()
+            .or_else(|| backend["serviceName"].as_str())?;
+        let port = port(&service["port"]["number"])
+            .or_else(|| port(&service["port"]["name"]))
+            .or_else(|| port(&backend["servicePort"]))?;
         Some(Backend {
             namespace: namespace.to_owned(),
-            name: service["name"].as_str()?.to_owned(),
-            port: port(&service["port"]["number"]).or_else(|| port(&service["port"]["name"]))?,
+            name: name.to_owned(),
+            port: BackendPort::Of(port),
         })
     };
-    backends.filter_map(backend).collect()
+    Entrance {
+        backends: backends.filter_map(backend).collect(),
+        sender: Sender::Controller,
+    }
+}
+
+/// What a Route of `OpenShift` lets in. Its port is a number on the pods, or the name of a port of the Service.
+pub(super) fn of_route(route: &Value, namespace: &str) -> Entrance {
+    let spec = &route["spec"];
+    let targets = [&spec["to"]]
+        .into_iter()
+        .chain(entries(&spec["alternateBackends"]));
+    let port = match port(&spec["port"]["targetPort"]) {
+        Some(IntOrString::Int(number)) => BackendPort::OnPods(number),
+        Some(name) => BackendPort::Of(name),
+        None => BackendPort::Every,
+    };
+    let backend = |target: &Value| {
+        is_service(target).then_some(())?;
+        Some(Backend {
+            namespace: namespace.to_owned(),
+            name: target["name"].as_str()?.to_owned(),
+            port: port.clone(),
+        })
+    };
+    Entrance {
+        backends: targets.filter_map(backend).collect(),
+        sender: Sender::Elsewhere,
+    }
+}
+
+/// What a route of the Gateway API lets in. Routes whose parents are Services are for traffic inside a mesh: they let in
+/// nothing.
+pub(super) fn of_gateway_route(route: &Value, namespace: &str) -> Entrance {
+    let spec = &route["spec"];
+    let mut gateways = entries(&spec["parentRefs"])
+        .filter(|parent| parent["kind"].as_str().unwrap_or("Gateway") == "Gateway")
+        .peekable();
+    let is_let_in = gateways.peek().is_some();
+    let is_own = |gateway: &Value| gateway["namespace"].as_str().unwrap_or(namespace) == namespace;
+    let sender = if gateways.any(is_own) {
+        Sender::OwnNamespace
+    } else {
+        Sender::Elsewhere
+    };
+    let references = entries(&spec["rules"])
+        .filter(|_| is_let_in)
+        .flat_map(|rule| entries(&rule["backendRefs"]));
+    let backend = |reference: &Value| {
+        is_service(reference).then_some(())?;
+        let own = reference["namespace"].as_str().unwrap_or(namespace);
+        Some(Backend {
+            namespace: own.to_owned(),
+            name: reference["name"].as_str()?.to_owned(),
+            port: port(&reference["port"]).map_or(BackendPort::Every, BackendPort::Of),
+        })
+    };
+    Entrance {
+        backends: references.filter_map(backend).collect(),
+        sender,
+    }
+}
+
+fn is_service(reference: &Value) -> bool {
+    reference["kind"].as_str().unwrap_or("Service") == "Service"
 }
 
 /// The Services that the API server calls for a webhook configuration or a custom resource definition.
@@ -55,7 +156,7 @@ pub(super) fn of_webhooks(object: &Value) -> Vec<Backend> {
         Some(Backend {
             namespace: service["namespace"].as_str()?.to_owned(),
             name: service["name"].as_str()?.to_owned(),
-            port: port(&service["port"]).unwrap_or(IntOrString::Int(443)),
+            port: BackendPort::Of(port(&service["port"]).unwrap_or(IntOrString::Int(443))),
         })
     };
     configured.chain([conversion]).filter_map(service).collect()

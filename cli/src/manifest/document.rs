@@ -11,6 +11,7 @@ use super::account;
 use super::backend;
 use super::error::InputError;
 use super::kind::{self, Kind};
+use super::maker::may_make_pods;
 use super::object::{Content, Object, PolicyObject, RepeatedKey, Workload};
 use super::scalar::Scalar;
 use super::setting::{config_map, settings};
@@ -19,6 +20,9 @@ use super::source_map::{Place, SourceMap};
 use super::take::{Taken, UnknownFields, take};
 use super::tree::{Node, Value as NodeValue};
 use super::{ForeignPolicy, Manifests, PassedOver};
+
+/// The namespace of objects that name none, where none was given. It may well be another one's.
+pub(crate) const UNSTATED_NAMESPACE: &str = "default";
 
 /// Reads the objects of one document into `manifests`.
 pub(super) fn read(
@@ -75,6 +79,11 @@ impl Reader<'_> {
             );
             return;
         };
+        if kind::is_of_another_version(api_version, kind) {
+            let message = format!("no {kind} of {api_version} is known: write nopal.dev/v1alpha1");
+            self.error(node.span, message);
+            return;
+        }
         match (Kind::of(api_version, kind), node.get("items")) {
             (Some(known), _) => self.known(node, known, api_version, kind),
             (None, Some(items)) if kind.ends_with("List") => self.list(items, api_version, kind),
@@ -92,6 +101,11 @@ impl Reader<'_> {
             (None, _) => {
                 if kind::is_foreign_policy(api_version, kind) {
                     self.foreign(node, api_version, kind);
+                }
+                if may_make_pods(api_version, kind) {
+                    let own = node.get("metadata").and_then(|own| text(own, "namespace"));
+                    let namespace = own.unwrap_or(self.namespace).to_owned();
+                    self.manifests.makers.insert(namespace);
                 }
                 self.pass_over(api_version, kind);
             }
@@ -145,6 +159,9 @@ impl Reader<'_> {
             _ => UnknownFields::Ignore,
         };
         let mut taken = take(node, kind.fields(), unknown);
+        let written = taken.value.pointer("/metadata/namespace");
+        let is_placed = written.is_some_and(|name| name.as_str() != Some(""))
+            || self.namespace != UNSTATED_NAMESPACE;
         let reference = reference(&mut taken.value, kind, kind_name, self.namespace);
         let place = Place {
             source: Arc::clone(self.source),
@@ -161,6 +178,7 @@ impl Reader<'_> {
         let mut object = Object {
             api_version: api_version.to_owned(),
             reference,
+            is_placed,
             place,
             repeated: Vec::new(),
             settings: told,
@@ -230,7 +248,16 @@ impl Reader<'_> {
             Kind::Service => typed(value).map(Content::Service),
             Kind::Ingress => {
                 let namespace = reference.namespace.as_deref().unwrap_or_default();
-                Ok(Content::Ingress(backend::of_ingress(&value, namespace)))
+                Ok(Content::Entrance(backend::of_ingress(&value, namespace)))
+            }
+            Kind::Route => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                Ok(Content::Entrance(backend::of_route(&value, namespace)))
+            }
+            Kind::GatewayRoute => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                let entrance = backend::of_gateway_route(&value, namespace);
+                Ok(Content::Entrance(entrance))
             }
             Kind::WebhookConfiguration | Kind::CustomResourceDefinition => {
                 Ok(Content::Webhooks(backend::of_webhooks(&value)))

@@ -3,6 +3,7 @@
 use super::schema::Field;
 use super::schema::connectivity_test::CONNECTIVITY_TEST;
 use super::schema::network_policy::NETWORK_POLICY;
+use super::schema::route::{GATEWAY_ROUTE, ROUTE};
 use super::schema::service::{
     CUSTOM_RESOURCE_DEFINITION, INGRESS, MONITOR, SERVICE, WEBHOOK_CONFIGURATION,
 };
@@ -21,6 +22,10 @@ pub(super) enum Kind {
     NetworkPolicy,
     Service,
     Ingress,
+    /// A Route of `OpenShift`.
+    Route,
+    /// An `HTTPRoute` or another route of the Gateway API.
+    GatewayRoute,
     WebhookConfiguration,
     CustomResourceDefinition,
     /// A `ServiceMonitor` or `PodMonitor`.
@@ -43,12 +48,20 @@ impl Kind {
             ("", "Pod") => Self::Pod,
             ("", "ReplicationController")
             | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
-            | ("batch", "Job") => Self::Workload,
+            | ("batch", "Job")
+            | ("argoproj.io", "Rollout")
+            | ("apps.openshift.io", "DeploymentConfig")
+            | ("apps.kruise.io", "CloneSet" | "DaemonSet" | "StatefulSet") => Self::Workload,
             ("batch", "CronJob") => Self::CronJob,
             (group, "NetworkPolicy") if is_built_in(group) => Self::NetworkPolicy,
             ("nopal.dev", "ConnectivityTest") => Self::ConnectivityTest,
             ("", "Service") => Self::Service,
             ("networking.k8s.io" | "extensions", "Ingress") => Self::Ingress,
+            ("route.openshift.io", "Route") => Self::Route,
+            (
+                "gateway.networking.k8s.io",
+                "GRPCRoute" | "HTTPRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute",
+            ) => Self::GatewayRoute,
             (
                 "admissionregistration.k8s.io",
                 "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
@@ -71,6 +84,8 @@ impl Kind {
             Self::NetworkPolicy => NETWORK_POLICY,
             Self::Service => SERVICE,
             Self::Ingress => INGRESS,
+            Self::Route => ROUTE,
+            Self::GatewayRoute => GATEWAY_ROUTE,
             Self::WebhookConfiguration => WEBHOOK_CONFIGURATION,
             Self::CustomResourceDefinition => CUSTOM_RESOURCE_DEFINITION,
             Self::Monitor => MONITOR,
@@ -90,6 +105,14 @@ impl Kind {
                 | Self::ConnectivityTest
         )
     }
+}
+
+/// Whether it is a `ConnectivityTest` of a version that is not known. Passing it over would pass over its tests.
+pub(super) fn is_of_another_version(api_version: &str, kind: &str) -> bool {
+    kind == "ConnectivityTest"
+        && api_version
+            .strip_prefix("nopal.dev/")
+            .is_some_and(|version| version != "v1alpha1")
 }
 
 /// Whether this kind is the `ConfigMap`: of it, what it says about whom to call is read.

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod kind;
 mod live;
+mod maker;
 mod object;
 mod parse;
 mod plain;
@@ -24,6 +25,7 @@ mod source_map;
 mod take;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,8 @@ use rayon::prelude::*;
 
 pub use account::BoundAccount;
 pub use address::{Address, Told};
-pub use backend::{Backend, Monitor};
+pub use backend::{Backend, BackendPort, Entrance, Monitor, Sender};
+pub(crate) use document::UNSTATED_NAMESPACE;
 pub use error::InputError;
 pub use files::STANDARD_INPUT;
 pub use live::{Live, read_cluster};
@@ -59,6 +62,8 @@ pub struct Manifests {
     pub config_maps: Vec<ConfigMap>,
     /// The service accounts that have a role.
     pub bound_accounts: Vec<BoundAccount>,
+    /// The namespaces for which somebody may make pods that the input does not show.
+    pub makers: BTreeSet<String>,
     /// Whether objects were there of which only that is kept.
     has_bindings: bool,
 }
@@ -109,6 +114,7 @@ impl Manifests {
         self.foreign.append(&mut other.foreign);
         self.config_maps.append(&mut other.config_maps);
         self.bound_accounts.append(&mut other.bound_accounts);
+        self.makers.append(&mut other.makers);
         self.has_bindings |= other.has_bindings;
     }
 }

@@ -12,7 +12,7 @@ use policy_core::lower::Unread;
 use policy_core::problem::{FieldPath, ObjectRef};
 use serde::Deserialize;
 
-use super::backend::{Backend, Monitor};
+use super::backend::{Backend, Entrance, Monitor};
 use super::setting::Setting;
 use super::source::Span;
 use super::source_map::{Place, SourceMap};
@@ -24,6 +24,9 @@ pub struct Object {
     pub api_version: String,
     /// Kind, namespace (the default one where none is written) and name.
     pub reference: ObjectRef,
+    /// Whether its namespace is known: it is written, or was given for the whole input. Otherwise it lands in the one that
+    /// is current when it is applied.
+    pub is_placed: bool,
     /// Where it begins.
     pub place: Place,
     /// Keys that stand twice.
@@ -49,8 +52,8 @@ pub enum Content {
     Policy(Box<PolicyObject>),
     /// A Service.
     Service(Box<Service>),
-    /// An Ingress: the Services behind it.
-    Ingress(Vec<Backend>),
+    /// An Ingress or a route: the Services behind it.
+    Entrance(Entrance),
     /// An object that makes the API server call Services: these.
     Webhooks(Vec<Backend>),
     /// A `ServiceMonitor` or `PodMonitor`.
@@ -61,7 +64,8 @@ pub enum Content {
     Known,
 }
 
-/// A Deployment, `ReplicaSet`, `StatefulSet`, `DaemonSet`, Job, `CronJob` or `ReplicationController`.
+/// A Deployment, `ReplicaSet`, `StatefulSet`, `DaemonSet`, Job, `CronJob` or `ReplicationController`, or a workload of
+/// another project with a pod template in the same place.
 #[derive(Debug)]
 pub struct Workload {
     /// Its metadata.

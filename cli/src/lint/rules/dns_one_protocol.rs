@@ -1,18 +1,19 @@
 //! NP217: names asked for over one protocol only.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy_core::{Direction, Protocol};
 
 use crate::lint::dns::{Lack, lacks};
 use crate::lint::written::rules_path;
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// Pods that may ask name servers over UDP and not over TCP, or the other way round.
+    /// Pods that may ask name servers over UDP and not over TCP, or the other way round. Without UDP it is a warning.
     ///
     /// ## Why it matters
     /// A resolver asks over UDP and repeats the question over TCP when the answer is too long. Such answers then fail, and
-    /// only those.
+    /// only those. Without UDP no question comes through that is not asked again over TCP.
     ///
     /// ## Example
     /// ```yaml
@@ -44,8 +45,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     };
     for lack in lacks.iter().filter(alone) {
         let policy = &input.policies[lack.policy];
+        if lack.protocol == Protocol::Udp && leaves_protocol_out(policy) {
+            continue;
+        }
         let (lacking, severity) = match lack.protocol {
-            // A port without protocol is TCP: NP112 tells of that.
+            // Every question is asked over UDP first.
             Protocol::Udp => (Protocol::Udp, Severity::Warning),
             other => (other, Severity::Info),
         };
@@ -59,4 +63,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 .at_key(policy),
         );
     }
+}
+
+/// Whether UDP is missing because a port 53 names no protocol and so is one of TCP: NP112 tells of that.
+fn leaves_protocol_out(policy: &LintPolicy<'_>) -> bool {
+    let rules = policy.rules_of(Direction::Egress);
+    let mut ports = rules.iter().flat_map(|rule| rule.written_ports);
+    ports.any(|port| port.protocol.is_none() && port.port == Some(IntOrString::Int(53)))
 }

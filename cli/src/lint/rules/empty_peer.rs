@@ -2,11 +2,12 @@
 
 use policy_core::problem::ProblemKind;
 
+use super::mistyped::{Topic, topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// Entries of `from` or `to` without any field.
+    /// Entries of `from` or `to` without any field, or with nothing behind their dash.
     ///
     /// ## Why it matters
     /// The API server refuses them. Those who write one usually mean everyone, which an absent or empty list says.
@@ -34,7 +35,9 @@ rule! {
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, problem) in input.problems() {
-        if matches!(problem.kind, ProblemKind::EmptyPeer) {
+        if matches!(problem.kind, ProblemKind::EmptyPeer)
+            || topic(problem) == Some(Topic::EmptyPeer)
+        {
             findings.add_problem(&RULE, policy, problem, Some(FIX.to_owned()));
         }
     }

@@ -3,11 +3,13 @@
 use policy_core::Direction;
 use policy_core::policy::{Namespaces, Peer, Ports};
 
+use crate::lint::meaning::is_every_namespace;
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// `namespaceSelector: {}` without a `podSelector` that narrows it.
+    /// `namespaceSelector: {}` without a `podSelector` that narrows it; and selectors that only ask for
+    /// `kubernetes.io/metadata.name` to exist, which mean the same.
     ///
     /// ## Why it matters
     /// It is every pod of every namespace, those of other teams and those that come later included.
@@ -45,9 +47,13 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         else {
             continue;
         };
-        if namespaces.is_everything() && pods.is_everything() && !rule.is_about_names() {
+        if is_every_namespace(namespaces) && pods.is_everything() && !rule.is_about_names() {
             let path = rule.peer_path(index).field("namespaceSelector");
-            let message = "an empty namespaceSelector matches every namespace: this peer is every pod of the cluster";
+            let message = if namespaces.is_everything() {
+                "an empty namespaceSelector matches every namespace: this peer is every pod of the cluster"
+            } else {
+                "every namespace has the label kubernetes.io/metadata.name: this peer is every pod of the cluster"
+            };
             let severity = match (rule.direction, rule.ports) {
                 (Direction::Egress, Ports::Listed(_)) => Severity::Info,
                 _ => Severity::Warning,

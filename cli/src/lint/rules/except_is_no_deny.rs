@@ -11,7 +11,8 @@ use crate::lint::{Certainty, Finding, Findings, Input, LintPolicy, Rule, Severit
 rule! {
     /// ## What it finds
     /// `except` networks that other rules, of this policy or of others, allow to the same pods. It is a warning where
-    /// they do so on some of the ports only.
+    /// they do so on some of the ports only. Where it takes the pods of the input to see that the pods are the same, the
+    /// certainty is closed-world.
     ///
     /// ## Why it matters
     /// `except` is no denial: it only takes the network out of its own `cidr`. Whatever another rule allows stays allowed.
@@ -69,13 +70,18 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 }
             }
         }
-        for groups in namespaces.values() {
-            check_namespace(groups, findings);
+        for (namespace, groups) in &namespaces {
+            check_namespace(input, namespace, groups, findings);
         }
     }
 }
 
-fn check_namespace(groups: &BTreeMap<&Selector, Vec<Grant<'_>>>, findings: &mut Findings) {
+fn check_namespace(
+    input: &Input<'_>,
+    namespace: &str,
+    groups: &BTreeMap<&Selector, Vec<Grant<'_>>>,
+    findings: &mut Findings,
+) {
     for (subjects, grants) in groups {
         let excepting = grants.iter().filter(|grant| has_except(&grant.rule));
         let excepting: Vec<&Grant<'_>> = excepting.collect();
@@ -88,10 +94,22 @@ fn check_namespace(groups: &BTreeMap<&Selector, Vec<Grant<'_>>>, findings: &mut 
             .filter(|(other, _)| selector_covers(other, subjects))
             .flat_map(|(_, grants)| grants)
             .collect();
+        // In this input other groups may be for the same pods by other labels.
+        let pods = input.world.pods_in(namespace).iter();
+        let selected: Vec<_> = pods.filter(|pod| subjects.matches(&pod.labels)).collect();
+        let covers_shown = |other: &Selector| {
+            let mut pods = selected.iter();
+            !selected.is_empty() && pods.all(|pod| other.matches(&pod.labels))
+        };
+        let shown = groups
+            .iter()
+            .filter(|(other, _)| !selector_covers(other, subjects) && covers_shown(other));
+        let shown: Vec<&Grant<'_>> = shown.flat_map(|(_, grants)| grants).collect();
+        let with_shown: Vec<&Grant<'_>> = others.iter().copied().chain(shown.clone()).collect();
         // Quickly answers for exceptions that nothing allows, whatever the ports.
-        let openings = joined(others.iter().map(|grant| &grant.addresses));
+        let openings = joined(with_shown.iter().map(|grant| &grant.addresses));
         for grant in excepting {
-            check_grant(grant, &others, &openings, findings);
+            check_grant(grant, (&others, &with_shown), &openings, findings);
         }
     }
 }
@@ -107,7 +125,7 @@ fn has_except(rule: &WrittenRule<'_>) -> bool {
 
 fn check_grant(
     grant: &Grant<'_>,
-    others: &[&Grant<'_>],
+    (others, with_shown): (&[&Grant<'_>], &[&Grant<'_>]),
     openings: &IpSet,
     findings: &mut Findings,
 ) {
@@ -126,8 +144,13 @@ fn check_grant(
                 .field("ipBlock")
                 .field("except")
                 .index(position);
-            if let Some((opening, is_whole)) = opening(*except, grant.rule.ports, others) {
+            let proven = opening(*except, grant.rule.ports, others);
+            if let Some((opening, is_whole)) = proven {
                 findings.add(finding(grant, &path, *except, &opening, is_whole));
+            } else if let Some((opening, is_whole)) = opening(*except, grant.rule.ports, with_shown)
+            {
+                let finding = finding(grant, &path, *except, &opening, is_whole);
+                findings.add(finding.with_certainty(Certainty::ClosedWorld));
             }
         }
     }

@@ -57,7 +57,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     if input.world.host_pods().next().is_none() {
         return;
     }
-    for (policy, rule, index, peer) in input.peers() {
+    for (policy, rule, index, peer) in input.understood_peers() {
         let Peer::Pods { namespaces, pods } = peer else {
             continue;
         };

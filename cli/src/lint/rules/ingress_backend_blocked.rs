@@ -1,17 +1,19 @@
 //! NP213: an Ingress whose backend its controller cannot reach.
 
+use policy_core::policy::{Namespaces, Peer, Peers};
 use policy_core::{Direction, FlowPort, PortSet};
 
 use crate::lint::{
     Certainty, Class, ClassId, Finding, Findings, Input, Rule, ServicePort, Severity,
 };
-use crate::manifest::Content;
+use crate::manifest::{Content, Sender};
 
 rule! {
     /// ## What it finds
-    /// Backends of an Ingress whose pods are isolated for ingress, where no rule lets the pods of an ingress controller in on
-    /// their port. The controllers are the pods of the input with the usual labels of one. Where there is none, it is a
-    /// finding if the port is open to pods of the own namespace at most.
+    /// Backends of an Ingress, of a Route (`route.openshift.io`) or of a route of the Gateway API (such as an `HTTPRoute`)
+    /// whose pods are isolated for ingress, where no rule lets the pods of an ingress controller in on their port. The
+    /// controllers are the pods of the input with the usual labels of one. Where there is none, and for routes, it is a
+    /// finding if the port is open to known pods of the own namespace at most.
     ///
     /// ## Why it matters
     /// Requests from outside come to the pods from the controller. It answers with an error when it cannot reach them.
@@ -103,27 +105,37 @@ pub(super) fn controllers(input: &Input<'_>) -> Vec<ClassId> {
 fn check(input: &Input<'_>, findings: &mut Findings) {
     let controllers = controllers(input);
     for object in input.objects {
-        let Content::Ingress(backends) = &object.content else {
+        let Content::Entrance(entrance) = &object.content else {
             continue;
         };
-        for backend in backends {
-            let Some((service, port)) = input.services.find(backend) else {
+        let (who, known) = match entrance.sender {
+            Sender::Controller => ("ingress controller", controllers.as_slice()),
+            Sender::Elsewhere | Sender::OwnNamespace => ("router or gateway", [].as_slice()),
+        };
+        for backend in &entrance.backends {
+            let ports: Vec<_> = input.services.find(backend).collect();
+            let Some((service, _)) = ports.first() else {
                 continue;
             };
-            let blocked = service.backends.iter().copied();
-            let mut blocked = blocked.filter(|&class| is_blocked(input, class, port, &controllers));
-            let Some(class) = blocked.next() else {
+            let mut classes = service.backends.iter().copied();
+            let is_blocked = |class: &ClassId| {
+                let mut ports = ports.iter();
+                ports.all(|(_, port)| is_blocked(input, *class, port, known, entrance.sender))
+            };
+            let Some(class) = classes.find(is_blocked) else {
                 continue;
             };
             let message = format!(
-                "no ingress controller may connect to {}, the pods of {}, on the port of {}",
+                "no {who} may connect to {}, the pods of {}, on the port of {}",
                 input.reach.class(class).name(),
                 service.object.reference,
                 object.reference
             );
             let isolating = input.reach.isolating(class, Direction::Ingress);
             let finding = Finding::of_object(&RULE, &object.reference, &object.place, message)
-                .with_fix("allow the controller's namespace on the port of the pods");
+                .with_fix(format!(
+                    "allow the {who}'s namespace on the port of the pods"
+                ));
             findings.add(match isolating.first() {
                 Some(&policy) => finding.with_related(
                     input.policies[policy as usize].name_place(),
@@ -140,6 +152,7 @@ fn is_blocked(
     class: ClassId,
     port: &ServicePort<'_>,
     controllers: &[ClassId],
+    sender: Sender,
 ) -> bool {
     let destination = input.reach.class(class);
     let targets = port.targets(destination);
@@ -159,34 +172,37 @@ fn is_blocked(
         targets.any(|&target| grant.gives(destination, FlowPort::Port(port.protocol, target)))
     });
     // A controller on its node's network, or outside, is let in by address.
-    !controllers.iter().any(lets_in) && !open_beyond.is_open(!controllers.is_empty())
+    let to_neighbours = sender == Sender::OwnNamespace && open_beyond.to_all_neighbours;
+    !controllers.iter().any(lets_in)
+        && !open_beyond.is_open(!controllers.is_empty())
+        && !to_neighbours
 }
 
 /// How far a port is open.
+#[derive(Debug, Default)]
 pub(super) struct Opening {
     by_address: bool,
-    to_other_namespaces: bool,
+    /// To pods of other namespaces, or to some of the own namespace that the input may not show.
+    to_unseen_pods: bool,
+    to_all_neighbours: bool,
 }
 
 impl Opening {
-    /// Whether somebody who is not in the own namespace may be let in; when who is asked for `is_known`, only what goes
-    /// by address counts.
+    /// Whether somebody who is not known may be let in; when who is asked for `is_known`, only what goes by address
+    /// counts.
     pub(super) fn is_open(&self, is_known: bool) -> bool {
-        self.by_address || (!is_known && self.to_other_namespaces)
+        self.by_address || (!is_known && self.to_unseen_pods)
     }
 }
 
-/// Whether grants that `gives` admits let in addresses, or pods that are not the own namespace's.
+/// Whether grants that `gives` admits let in addresses, or pods that the input does not show.
 pub(super) fn opens_beyond_the_namespace(
     input: &Input<'_>,
     class: ClassId,
     gives: impl Fn(&crate::lint::Grant) -> bool,
 ) -> Opening {
-    use policy_core::policy::{Namespaces, Peer, Peers};
-    let mut opening = Opening {
-        by_address: false,
-        to_other_namespaces: false,
-    };
+    let mut opening = Opening::default();
+    let own = input.reach.class(class).namespace;
     for &index in input.reach.isolating(class, Direction::Ingress) {
         let policy = &input.policies[index as usize];
         for grant in input.reach.grants(index as usize, Direction::Ingress) {
@@ -195,16 +211,23 @@ pub(super) fn opens_beyond_the_namespace(
             }
             opening.by_address |= grant.is_for_everyone || !grant.blocks.is_empty();
             let rule = policy.rule(Direction::Ingress, grant.rule);
-            if let Some(Peers::Listed(peers)) = rule.map(|rule| rule.peers) {
-                opening.to_other_namespaces |= peers.iter().any(|peer| {
-                    matches!(
-                        peer,
-                        Peer::Pods {
-                            namespaces: Namespaces::Matching(_),
-                            ..
-                        }
-                    )
-                });
+            let Some(Peers::Listed(peers)) = rule.map(|rule| rule.peers) else {
+                continue;
+            };
+            for peer in peers {
+                match peer {
+                    Peer::Pods {
+                        namespaces: Namespaces::Matching(_),
+                        ..
+                    } => opening.to_unseen_pods = true,
+                    Peer::Pods { pods, .. } if pods.is_everything() => {
+                        opening.to_all_neighbours = true;
+                    }
+                    Peer::Pods { pods, .. } => {
+                        opening.to_unseen_pods |= input.world.has_match(own, pods).is_none();
+                    }
+                    Peer::Block(_) => {}
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! NP004: a policy type that does not exist, too many of them, or one given twice.
 
-use policy_core::problem::ProblemKind;
+use policy_core::problem::{ProblemKind, Segment};
 
 use super::mistyped::{self, Topic};
 use crate::lint::{Certainty, Findings, Input, Rule, Severity};
@@ -46,7 +46,10 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 );
                 continue;
             }
-            _ if mistyped::topic(problem) == Some(Topic::PolicyType) => None,
+            _ if mistyped::topic(problem) == Some(Topic::PolicyType) => {
+                let is_entry = matches!(problem.path.segments().last(), Some(Segment::Index(_)));
+                (!is_entry).then(|| "write a list, such as [Ingress, Egress]".to_owned())
+            }
             _ => continue,
         };
         findings.add_problem(&RULE, policy, problem, fix);

@@ -1,8 +1,8 @@
 //! NP125: the cloud's metadata service within reach.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use policy_core::policy::Peer;
+use policy_core::policy::{IpBlock, Peer};
 use policy_core::{Direction, FlowPort, Protocol};
 
 use crate::lint::meaning::numbered;
@@ -10,7 +10,8 @@ use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// Egress blocks that hold 169.254.169.254, on port 80. Naming the one address is information only: that is meant.
+    /// Egress blocks that hold 169.254.169.254, `fd00:ec2::254` (AWS by IPv6) or 100.100.100.200 (Alibaba Cloud), on port
+    /// 80. Naming the one address is information only: that is meant.
     ///
     /// ## Why it matters
     /// In most clouds it is the metadata service, which hands out the node's credentials to whoever asks.
@@ -28,7 +29,8 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// Where the ports leave out 80, on which the service listens.
+    /// Where the ports leave out 80, on which the service listens. Private networks such as `fd00::/8`, and blocks larger
+    /// than 100.64.0.0/10, that hold one of the last two addresses among much else.
     pub(super) const RULE: Rule = Rule {
         code: "NP125",
         name: "metadata-service",
@@ -38,25 +40,34 @@ rule! {
     };
 }
 
-/// Where the metadata service of most clouds listens.
-const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
+/// Where the metadata services of clouds listen: of most; of AWS by IPv6; of Alibaba Cloud.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
     for (policy, rule, index, peer) in input.peers() {
         let Peer::Block(block) = peer else { continue };
-        let reaches = rule.direction == Direction::Egress
-            && numbered(rule.ports).contains(FlowPort::Port(Protocol::Tcp, 80))
-            && block.cidr.contains(METADATA)
-            && !block.except.iter().any(|except| except.contains(METADATA));
-        if !reaches {
+        if rule.direction != Direction::Egress
+            || !numbered(rule.ports).contains(FlowPort::Port(Protocol::Tcp, 80))
+        {
             continue;
         }
+        let Some(address) = METADATA
+            .into_iter()
+            .find(|address| is_told(block, *address))
+        else {
+            continue;
+        };
         let path = rule.peer_path(index).field("ipBlock").field("cidr");
         let message = format!(
-            "the cloud's metadata service at {METADATA} is in {}",
+            "the cloud's metadata service at {address} is in {}",
             block.cidr
         );
-        let severity = if block.cidr.prefix() == 32 {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let severity = if block.cidr.prefix() == length {
             Severity::Info
         } else {
             Severity::Warning
@@ -65,8 +76,22 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             Finding::new(&RULE, policy, path, message)
                 .with_severity(severity)
                 .with_fix(format!(
-                    "add except: [{METADATA}/32], and leave it out of every other rule"
+                    "add except: [{address}/{length}], and leave it out of every other rule"
                 )),
         );
     }
+}
+
+/// Whether a block lets pods connect to a service, so that it should be told. The addresses that few clouds use stand
+/// within private networks that clusters use for themselves: of blocks that hold these whole nothing is said, and for IPv4
+/// nothing of larger ones, which are known by the first address.
+fn is_told(block: &IpBlock, address: IpAddr) -> bool {
+    let prefix = block.cidr.prefix();
+    let is_likely = match address {
+        IpAddr::V4(_) => address == METADATA[0] || prefix >= 10,
+        IpAddr::V6(_) => prefix == 0 || prefix >= 32,
+    };
+    is_likely
+        && block.cidr.contains(address)
+        && !block.except.iter().any(|except| except.contains(address))
 }

@@ -13,13 +13,22 @@ pub(super) enum Topic {
     Protocol,
     Selector,
     LabelValue,
+    /// An entry of `from` or `to` without anything behind its dash.
+    EmptyPeer,
     /// Anything else: lists and mappings where the API has something else.
     Structure,
 }
 
 /// What a value of a wrong type is about; `None` for every other problem.
 pub(super) fn topic(problem: &Problem) -> Option<Topic> {
-    matches!(problem.kind, ProblemKind::Mistyped { .. }).then(|| topic_of(&problem.path))
+    let ProblemKind::Mistyped { found, .. } = &problem.kind else {
+        return None;
+    };
+    let topic = topic_of(&problem.path);
+    Some(match topic {
+        Topic::EmptyPeer if found != "nothing" => Topic::Structure,
+        topic => topic,
+    })
 }
 
 /// The text of a scalar of a wrong type, as it is written.
@@ -51,6 +60,7 @@ fn topic_of(path: &FieldPath) -> Topic {
             "podSelector" | "namespaceSelector" | "matchLabels" | "matchExpressions",
         ]
         | [.., "matchExpressions", _] => Topic::Selector,
+        ["spec", "ingress", "from"] | ["spec", "egress", "to"] if is_entry => Topic::EmptyPeer,
         [.., "policyTypes"] => Topic::PolicyType,
         [.., "cidr" | "except"] => Topic::Cidr,
         [.., "port"] => Topic::Port,

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use policy_core::PodId;
 
 use super::named_port_absent::{destinations, named_ports};
-use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::lint::{Certainty, Class, Finding, Findings, Input, Rule, Severity};
 
 rule! {
     /// ## What it finds
-    /// Port names that stand for different numbers on different destinations.
+    /// Port names that stand for different numbers on different destinations. It is a warning where one Service leads to
+    /// both.
     ///
     /// ## Why it matters
     /// On each pod its own number is allowed. That is what names are for, but some data planes resolve a name once for all
@@ -78,6 +79,25 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             named.name
         );
         let path = named.rule.port_path(named.index);
-        findings.add(Finding::new(&RULE, named.policy, path, message));
+        let of_destinations = |class: &Class<'_>| {
+            let mut pods = class.pods.iter();
+            pods.any(|pod| destinations.iter().any(|known| known.id == pod.id))
+        };
+        let behind_one = input.services.iter().find(|service| {
+            let classes = service.backends.iter().map(|id| input.reach.class(*id));
+            let classes = classes.filter(|class| of_destinations(class));
+            let numbers: BTreeSet<u16> = classes
+                .flat_map(|class| class.numbers(named.protocol, named.name))
+                .collect();
+            numbers.len() > 1
+        });
+        let finding = Finding::new(&RULE, named.policy, path, message);
+        findings.add(match behind_one {
+            Some(service) => finding
+                .with_severity(Severity::Warning)
+                .with_fix("give the port one number on all pods behind the Service")
+                .with_related(service.object.place.clone(), "leads to both"),
+            None => finding,
+        });
     }
 }

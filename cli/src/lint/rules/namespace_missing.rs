@@ -3,12 +3,12 @@
 use policy_core::FieldPath;
 
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
-use crate::manifest::Part;
+use crate::manifest::{Object, Part, UNSTATED_NAMESPACE};
 
 rule! {
     /// ## What it finds
-    /// Policies without `metadata.namespace`. It is a warning where other policies of the input name theirs, and
-    /// information otherwise.
+    /// Policies without `metadata.namespace`. It is a warning where other policies of the input name theirs, or where pods
+    /// name another namespace and none of `default` is selected, and information otherwise.
     ///
     /// ## Why it matters
     /// The policy lands in whatever namespace is current when it is applied, and policies protect their own namespace
@@ -55,16 +55,23 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         .policies
         .iter()
         .partition(|policy| policy.is_written(&path));
-    let severity = if named.is_empty() {
-        Severity::Info
-    } else {
-        Severity::Warning
+    let names_another = |object: &Object| {
+        object.is_placed
+            && object.pod().is_some()
+            && object.reference.namespace.as_deref() != Some(UNSTATED_NAMESPACE)
     };
+    let others_are_named = input.objects.iter().any(names_another);
     for policy in unnamed {
-        let namespace = &policy.meaning.id.namespace;
-        if namespace.as_ref() != "default" {
+        if policy.object.is_placed {
             continue;
         }
+        let subjects = &policy.meaning.subjects;
+        let has_pods = input.world.has_match(UNSTATED_NAMESPACE, subjects) == Some(true);
+        let severity = if !named.is_empty() || (others_are_named && !has_pods) {
+            Severity::Warning
+        } else {
+            Severity::Info
+        };
         let message = "no namespace is named: the policy lands in the current one, and is read here as one of namespace default";
         let mut finding = Finding::new(&RULE, policy, path.clone(), message.to_owned())
             .with_severity(severity)

@@ -11,7 +11,8 @@ use crate::manifest::{Content, Part};
 rule! {
     /// ## What it finds
     /// Selectors that match no pod, where one label makes the difference, and pods have one that looks the same but for a
-    /// typing error, upper and lower case, or the prefix of its key; and selectors whose labels a workload has on itself
+    /// typing error, upper and lower case, or the prefix of its key, or that stands under another usual key for the name of
+    /// an application (`app`, `app.kubernetes.io/name`, `k8s-app`); and selectors whose labels a workload has on itself
     /// and not on its pods. A short name such as `db` is taken for a misspelt one only where a letter is doubled, left out or
     /// swapped with its neighbour, and no pod at all has it: `api` and `app` are two names.
     ///
@@ -88,7 +89,8 @@ fn near_miss<'w>(
         return None;
     }
     let namespaces: Vec<&str> = namespaces.collect();
-    let is_absent = |namespace: &&str| input.world.has_match(namespace, selector) == Some(false);
+    let is_absent =
+        |namespace: &&str| input.world.has_shown_match(namespace, selector) == Some(false);
     if namespaces.is_empty() || !namespaces.iter().all(is_absent) {
         return None;
     }

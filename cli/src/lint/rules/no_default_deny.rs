@@ -9,7 +9,8 @@ use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 rule! {
     /// ## What it finds
     /// Namespaces with policies, where a pod with new labels would be isolated by none of them. What counts is what the
-    /// policies select together, not a name.
+    /// policies select together, not a name. It is information: a set of manifests is often a part of its namespace, whose
+    /// default deny is kept elsewhere.
     ///
     /// ## Why it matters
     /// Whatever is deployed there next is open until somebody writes a policy for it.

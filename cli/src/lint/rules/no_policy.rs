@@ -8,7 +8,8 @@ use crate::manifest::{Content, Object};
 
 rule! {
     /// ## What it finds
-    /// Namespaces with pods or workloads and without a single policy.
+    /// Namespaces with pods or workloads and without a single policy. It is information: which namespaces should be open
+    /// is for people to decide, and their policies may be kept elsewhere.
     ///
     /// ## Why it matters
     /// All pods there can be reached by everyone and can reach everyone.

@@ -7,7 +7,8 @@ use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
 rule! {
     /// ## What it finds
     /// Rules with `0.0.0.0/0` and no IPv6 block, or with `::/0` and no IPv4 block; and rules with both of which only one
-    /// has exceptions. It is a warning where the input shows a cluster with both families, and information otherwise.
+    /// has exceptions. It is a warning where the input shows a cluster with both families (by addresses of pods and nodes,
+    /// by networks of nodes, by Services with both, or by a rule with blocks of both), and information otherwise.
     ///
     /// ## Why it matters
     /// A block of one family says nothing of the other. In a dual-stack cluster connections fail now and then, by the
@@ -52,11 +53,6 @@ rule! {
 }
 
 fn check(input: &Input<'_>, findings: &mut Findings) {
-    let severity = if input.world.is_dual_stack() {
-        Severity::Warning
-    } else {
-        Severity::Info
-    };
     for (policy, rule) in input.rules() {
         let Peers::Listed(peers) = rule.peers else {
             continue;
@@ -67,6 +63,12 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             (&v6, &v4, "IPv6", "IPv4", "0.0.0.0/0"),
         ] {
             let Some(index) = own.whole else { continue };
+            // Who writes blocks of both families has a cluster with both.
+            let severity = if input.world.is_dual_stack() || other.blocks > 0 {
+                Severity::Warning
+            } else {
+                Severity::Info
+            };
             let (message, fix) = if other.blocks == 0 {
                 (
                     format!(

@@ -63,6 +63,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         let own = policy.meaning.id.namespace.as_ref();
         let is_absent = pods.is_satisfiable()
             && !split_peer::is_half(&rule, index)
+            && !input.world.is_on_host_network(own, pods)
             && input.world.has_match(own, pods) == Some(false);
         if !is_absent {
             continue;
@@ -74,13 +75,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             continue;
         }
         let path = rule.peer_path(index).field("podSelector");
-        let message = if input.world.is_on_host_network(own, pods) {
-            format!(
-                "only pods of the host network have {pods} in namespace {own}, and selectors do not select those: this peer is nobody"
-            )
-        } else {
-            format!("no pod of namespace {own} has {pods}: this peer is nobody")
-        };
+        let message = format!("no pod of namespace {own} has {pods}: this peer is nobody");
         findings.add(
             Finding::new(&RULE, policy, path, message).with_fix(
                 "compare the selector with the labels of the pods or of the pod template",

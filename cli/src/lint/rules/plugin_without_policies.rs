@@ -1,11 +1,12 @@
 //! NP241: a network plugin that does not enforce policies.
 
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
-use crate::manifest::Content;
+use crate::manifest::{Content, Object};
 
 rule! {
     /// ## What it finds
-    /// The `DaemonSet` of Flannel in an input with policies, where it holds none of a plugin that enforces policies.
+    /// The `DaemonSet` of Flannel, or of kindnet from before it enforced policies (August 2024), in an input with policies,
+    /// where it holds none of a plugin that enforces policies.
     ///
     /// ## Why it matters
     /// The API server takes policies whether somebody enforces them or not. With Flannel alone they do nothing.
@@ -70,12 +71,35 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     if sets().any(|set| is_enforcing(&set.reference.name)) {
         return;
     }
-    for set in sets().filter(|set| set.reference.name.starts_with("kube-flannel")) {
-        let message =
-            "Flannel does not enforce policies: those of this input do nothing".to_owned();
+    for set in sets() {
+        let plugin = if set.reference.name.starts_with("kube-flannel") {
+            "Flannel"
+        } else if is_old_kindnet(set) {
+            "kindnet of this version"
+        } else {
+            continue;
+        };
+        let message = format!("{plugin} does not enforce policies: those of this input do nothing");
         findings.add(
             Finding::of_object(&RULE, &set.reference, &set.place, message)
                 .with_fix("run a plugin that enforces policies, or nopal, beside it"),
         );
     }
+}
+
+/// The day of kindnet's first image that enforces policies, which kind 0.24 brought, as its tags have it.
+const FIRST_ENFORCING_KINDNET: &str = "20240813";
+
+/// Whether some container is of an image of kindnet (`kindest/kindnetd:v20230511-dc714da8`) from before that day.
+fn is_old_kindnet(set: &Object) -> bool {
+    let spec = set.pod().and_then(|(_, spec)| spec);
+    let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+    let mut images = containers.filter_map(|container| container.image.as_deref());
+    images.any(|image| {
+        let tag = image.split_once("kindnetd:v").map(|(_, tag)| tag);
+        let day = tag.and_then(|tag| tag.get(..8));
+        day.is_some_and(|day| {
+            day.bytes().all(|letter| letter.is_ascii_digit()) && day < FIRST_ENFORCING_KINDNET
+        })
+    })
 }

@@ -40,8 +40,12 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     for policy in &input.policies {
         let says_ingress = policy.is_written(&rules_path(Direction::Ingress));
         let isolates_egress = policy.meaning.isolates(Direction::Egress);
+        let spec = policy.spec();
+        let has_egress = spec.is_some_and(|spec| spec.egress.iter().flatten().next().is_some());
         let empty_egress = policy.is_written(&rules_path(Direction::Egress)) && !isolates_egress;
-        if !policy.has_default_types() || policy.spec().is_none() || empty_egress {
+        // Without a rule for egress it is what was not understood that closes the policy, and not the types.
+        let is_closed = isolates_egress && !has_egress;
+        if !policy.has_default_types() || spec.is_none() || empty_egress || is_closed {
             continue;
         }
         let (message, severity, types) = match (says_ingress, isolates_egress) {

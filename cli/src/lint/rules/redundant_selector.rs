@@ -30,6 +30,9 @@ rule! {
     /// - from:
     ///   - namespaceSelector: {matchLabels: {team: shop}}
     /// ```
+    ///
+    /// ## No finding
+    /// A selector that matches all pods or namespaces of the input: those that come later need not have its labels.
     pub(super) const RULE: Rule = Rule {
         code: "NP137",
         name: "redundant-selector",

@@ -37,7 +37,8 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// An empty `podSelector`, and selectors that ask for labels which controllers put on pods when they make them.
+    /// An empty `podSelector`. It is information only where selectors ask for labels which controllers put on pods when
+    /// they make them, and where the namespace holds a custom resource for which an operator may make pods.
     pub(super) const RULE: Rule = Rule {
         code: "NP201",
         name: "selects-no-pod",

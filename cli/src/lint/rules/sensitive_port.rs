@@ -3,7 +3,7 @@
 use policy_core::policy::{Namespaces, Peer, Peers, Ports};
 use policy_core::{Direction, FlowPort, Protocol};
 
-use crate::lint::meaning::{block_addresses, numbered};
+use crate::lint::meaning::{block_addresses, is_every_namespace, numbered};
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity, WrittenRule};
 
 rule! {
@@ -28,7 +28,7 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// Rules without `ports`: they allow everything, which other rules tell.
+    /// Rules without `ports`, or with those of every protocol: they allow everything, which other rules tell.
     pub(super) const RULE: Rule = Rule {
         code: "NP129",
         name: "sensitive-port",
@@ -67,6 +67,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             continue;
         }
         let ports = numbered(rule.ports);
+        let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+        let mut protocols = protocols.into_iter();
+        if protocols.all(|protocol| ports.ports(protocol).is_full()) {
+            continue;
+        }
         let open = SENSITIVE
             .iter()
             .filter(|(port, _)| ports.contains(FlowPort::Port(Protocol::Tcp, *port)));
@@ -103,7 +108,7 @@ fn broad(rule: &WrittenRule<'_>) -> Option<&'static str> {
         Peer::Pods {
             namespaces: Namespaces::Matching(namespaces),
             pods,
-        } => namespaces.is_everything() && pods.is_everything(),
+        } => is_every_namespace(namespaces) && pods.is_everything(),
         _ => false,
     };
     peers

@@ -1,10 +1,13 @@
 //! NP123: the address of a Service in a block.
 
+use std::net::IpAddr;
+
 use policy_core::policy::Peer;
 use policy_core::{Direction, IpSet};
 
 use crate::lint::dns::{allows_asking, uses_node_cache};
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
+use crate::manifest::{Content, Object};
 
 rule! {
     /// ## What it finds
@@ -64,20 +67,7 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
     let taken: IpSet = pods
         .flat_map(|pod| pod.addresses.iter().chain(&pod.host_addresses).copied())
         .collect();
-    let services: Vec<_> = input
-        .services
-        .iter()
-        .flat_map(|service| {
-            let spec = service.written.spec.as_ref();
-            let listed = spec
-                .and_then(|spec| spec.cluster_ips.as_ref())
-                .into_iter()
-                .flatten();
-            let single = spec.and_then(|spec| spec.cluster_ip.as_ref());
-            let addresses = listed.chain(single).filter_map(|text| text.parse().ok());
-            addresses.map(move |address: std::net::IpAddr| (address, service))
-        })
-        .collect();
+    let services: Vec<_> = input.objects.iter().flat_map(addresses).collect();
     if services.is_empty() {
         return;
     }
@@ -93,8 +83,8 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         let addresses = block.addresses();
         let mut within = services
             .iter()
-            .filter(|(address, _)| addresses.contains(*address));
-        let Some((address, service)) = within.next() else {
+            .filter(|(address, _, _)| addresses.contains(*address));
+        let Some((address, service, has_selector)) = within.next() else {
             continue;
         };
         if is_for_cache || !addresses.intersection(&taken).is_empty() {
@@ -106,9 +96,17 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         } else {
             Severity::Warning
         };
+        let (whom, fix) = if *has_selector {
+            ("pods", "select the pods behind the Service by their labels")
+        } else {
+            (
+                "endpoints",
+                "name the addresses of the endpoints behind the Service",
+            )
+        };
         let message = format!(
-            "{address} is the address of {}: packets to it are sent on to its pods before policies see them, so the block does not match them",
-            service.object.reference
+            "{address} is the address of {}: packets to it are sent on to its {whom} before policies see them, so the block does not match them",
+            service.reference
         );
         findings.add(
             Finding::new(
@@ -118,8 +116,24 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 message,
             )
             .with_severity(severity)
-            .with_fix("select the pods behind the Service by their labels")
-            .with_related(service.object.place.clone(), "the Service"),
+            .with_fix(fix)
+            .with_related(service.place.clone(), "the Service"),
         );
     }
+}
+
+/// The cluster addresses of a Service, and whether it finds its endpoints by a selector.
+fn addresses(object: &Object) -> Vec<(IpAddr, &Object, bool)> {
+    let Content::Service(service) = &object.content else {
+        return Vec::new();
+    };
+    let Some(spec) = &service.spec else {
+        return Vec::new();
+    };
+    let has_selector = spec.selector.iter().flatten().next().is_some();
+    let written = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip);
+    written
+        .filter_map(|text| text.parse().ok())
+        .map(|address| (address, object, has_selector))
+        .collect()
 }

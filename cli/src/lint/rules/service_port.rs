@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use policy_core::policy::{PortSpec, Ports};
+use policy_core::policy::{Peer, PortSpec, Ports};
 use policy_core::{Direction, FlowPort, Protocol};
 
 use crate::lint::meaning::numbered;
@@ -64,7 +64,8 @@ rule! {
     ///
     /// ## No finding
     /// Where a container of some destination declares the number, where some Service of the destinations leads to it, and
-    /// where the rule allows the pods' port too.
+    /// where the rule allows the pods' port too. Where the input shows none of the destinations, it goes by the labels
+    /// that Services ask for.
     pub(super) const RULE: Rule = Rule {
         code: "NP211",
         name: "service-port",
@@ -176,7 +177,11 @@ fn confused(
             }
         }
     }
-    let (service, target) = found?;
+    let (service, target) = if destinations.is_empty() {
+        confused_unseen(input, policy, rule, wanted)?
+    } else {
+        found?
+    };
     if numbered(rule.ports).contains(FlowPort::Port(protocol, target)) {
         return None;
     }
@@ -192,4 +197,44 @@ fn confused(
             .with_fix(format!("write port: {target}"))
             .with_related(service.object.place.clone(), "the Service"),
     )
+}
+
+/// The Service whose port the rule names, and the number on its pods, where the input shows none of these pods.
+fn confused_unseen<'i>(
+    input: &'i Input<'_>,
+    policy: &LintPolicy<'_>,
+    rule: &WrittenRule<'_>,
+    wanted: Wanted,
+) -> Option<(&'i Service<'i>, u16)> {
+    let own = policy.meaning.id.namespace.as_ref();
+    let is_meant = |service: &&Service<'_>| match rule.direction {
+        Direction::Ingress => {
+            service.namespace == own && service.means_unseen(&policy.meaning.subjects)
+        }
+        Direction::Egress => rule.numbered_peers().any(|(_, peer)| match peer {
+            Peer::Pods { namespaces, pods } => {
+                let mut matching = input.world.matching(own, namespaces);
+                !pods.is_everything()
+                    && service.means_unseen(pods)
+                    && matching.any(|namespace| namespace == service.namespace)
+            }
+            Peer::Block(_) => false,
+        }),
+    };
+    let meant: Vec<&Service<'_>> = input.services.iter().filter(is_meant).collect();
+    let ports = meant.iter().flat_map(|service| {
+        let ports = service.ports.iter();
+        ports.map(move |port| (*service, port))
+    });
+    let ports = ports.filter(|(_, port)| port.protocol == wanted.protocol);
+    // A name may stand for the very number on pods that nobody sees.
+    if ports
+        .clone()
+        .any(|(_, port)| port.target().is_none_or(|target| target == wanted.number))
+    {
+        return None;
+    }
+    let mut ports = ports.filter(|(_, port)| port.port == wanted.number);
+    let (service, port) = ports.next()?;
+    Some((service, port.target()?))
 }

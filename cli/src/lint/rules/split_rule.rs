@@ -1,5 +1,10 @@
 //! NP109: one rule written as two.
 
+use policy_core::Selector;
+use policy_core::cluster::NAMESPACE_NAME_LABEL;
+use policy_core::policy::{Namespaces, Peer};
+use policy_core::selector::Values;
+
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity, WrittenRule};
 
 rule! {
@@ -25,7 +30,8 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// Where the rule with ports alone is egress on port 53: DNS for all beside other peers is a common pair.
+    /// Where the rule with ports alone is egress on port 53: DNS for all beside other peers is a common pair. It is one
+    /// all the same where the peers are the name servers (`kube-system` or `k8s-app: kube-dns`), which were meant then.
     pub(super) const RULE: Rule = Rule {
         code: "NP109",
         name: "split-rule",
@@ -42,7 +48,8 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 let [first, second] = pair else { continue };
                 let is_split = (has_only_peers(first) && has_only_ports(second))
                     || (has_only_ports(first) && has_only_peers(second));
-                let lets_ask_for_names = first.is_dns() || second.is_dns();
+                let lets_ask_for_names = (first.is_dns() && !is_for_name_servers(second))
+                    || (second.is_dns() && !is_for_name_servers(first));
                 if !is_split || lets_ask_for_names || second.index != first.index + 1 {
                     continue;
                 }
@@ -58,6 +65,32 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Whether the peers can only be meant as name servers: those of the namespace `kube-system`, or with their label.
+fn is_for_name_servers(rule: &WrittenRule<'_>) -> bool {
+    let demands = |selector: &Selector, key: &str, value: &str| {
+        let mut constraints = selector.constraints();
+        constraints.any(|(held, constraint)| {
+            held == key && !constraint.may_lack && is_only(&constraint.values, value)
+        })
+    };
+    let is_one = |peer: &Peer| match peer {
+        Peer::Pods { namespaces, pods } => {
+            let is_system = matches!(
+                namespaces,
+                Namespaces::Matching(selector) if demands(selector, NAMESPACE_NAME_LABEL, "kube-system")
+            );
+            demands(pods, "k8s-app", "kube-dns") || (is_system && pods.is_everything())
+        }
+        Peer::Block(_) => false,
+    };
+    let mut peers = rule.numbered_peers().peekable();
+    peers.peek().is_some() && peers.all(|(_, peer)| is_one(peer))
+}
+
+fn is_only(values: &Values, value: &str) -> bool {
+    matches!(values, Values::Only(only) if only.len() == 1 && only.iter().any(|held| **held == *value))
 }
 
 fn has_only_peers(rule: &WrittenRule<'_>) -> bool {

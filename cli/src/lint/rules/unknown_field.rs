@@ -44,8 +44,11 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         }
         let fix = match &problem.kind {
             ProblemKind::UnknownField { field } => meant(field),
-            ProblemKind::Mistyped { .. } if mistyped::topic(problem) == Some(Topic::Structure) => {
-                None
+            ProblemKind::Mistyped { expected, found }
+                if mistyped::topic(problem) == Some(Topic::Structure) =>
+            {
+                let lacks_dash = *expected == "a list" && found == "a mapping";
+                lacks_dash.then(|| "put a dash before its first field".to_owned())
             }
             _ => continue,
         };

@@ -76,10 +76,12 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
         };
         let mut told: Vec<ClassId> = Vec::new();
         for backend in backends {
-            let Some((service, port)) = input.services.find(backend) else {
-                continue;
-            };
-            for &class in &service.backends {
+            let ports = input.services.find(backend);
+            let classes = ports.flat_map(|(service, port)| {
+                let classes = service.backends.iter();
+                classes.map(move |&class| (service, port, class))
+            });
+            for (service, port, class) in classes {
                 if told.contains(&class) || !is_blocked(input, class, port) {
                     continue;
                 }

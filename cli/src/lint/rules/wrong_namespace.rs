@@ -1,8 +1,9 @@
 //! NP238: a policy in the wrong namespace.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use policy_core::FieldPath;
+use policy_core::{FieldPath, Pod};
 
 use crate::lint::world::asks_for_injected;
 use crate::lint::{Certainty, Finding, Findings, Input, Rule, Severity};
@@ -39,7 +40,9 @@ rule! {
     /// ```
     ///
     /// ## No finding
-    /// An empty `podSelector`, and where a policy of the other namespace has the same name.
+    /// An empty `podSelector`, and where a policy of the other namespace has the same name. Policies and pods that name no
+    /// namespace: they may be applied to the same one. Namespaces with a custom resource for which an operator may make
+    /// pods.
     pub(super) const RULE: Rule = Rule {
         code: "NP238",
         name: "wrong-namespace",
@@ -62,13 +65,17 @@ fn check(input: &Input<'_>, findings: &mut Findings) {
                 .constraints()
                 .any(|(_, demanded)| !demanded.may_lack)
             || asks_for_injected(subjects)
+            || input.world.is_partly_shown(own)
+            || !policy.object.is_placed
             || !input.world.pods_in(own).is_empty()
             || !input.world.host_pods_in(own).is_empty();
         if is_silent {
             continue;
         }
         let mut pods = input.world.pods();
-        let Some(pod) = pods.find(|pod| subjects.matches(&pod.labels)) else {
+        let is_meant =
+            |pod: &&Arc<Pod>| subjects.matches(&pod.labels) && input.world.is_placed(&pod.id);
+        let Some(pod) = pods.find(is_meant) else {
             continue;
         };
         let other = pod.id.namespace.as_ref();

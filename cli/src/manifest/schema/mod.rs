@@ -2,6 +2,7 @@
 
 pub(super) mod connectivity_test;
 pub(super) mod network_policy;
+pub(super) mod route;
 pub(super) mod service;
 pub(super) mod workload;
 

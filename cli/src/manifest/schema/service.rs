@@ -10,6 +10,8 @@ pub(in crate::manifest) const INGRESS: &[Field] = &[
     field(
         "spec",
         Shape::Object(&[
+            // Until `networking.k8s.io/v1` it was `backend`, with `serviceName` and `servicePort`.
+            field("backend", INGRESS_BACKEND),
             field("defaultBackend", INGRESS_BACKEND),
             field("rules", Shape::List(&INGRESS_RULE)),
         ]),
@@ -63,6 +65,8 @@ const SERVICE_SPEC: Shape = Shape::Object(&[
     field("clusterIP", Shape::Text),
     field("clusterIPs", Shape::List(&Shape::Text)),
     field("externalTrafficPolicy", Shape::Text),
+    field("ipFamilies", Shape::List(&Shape::Text)),
+    field("ipFamilyPolicy", Shape::Text),
     field("ports", Shape::List(&SERVICE_PORT)),
     field("publishNotReadyAddresses", Shape::Boolean),
     field("selector", Shape::TextMap),
@@ -84,16 +88,20 @@ const INGRESS_RULE: Shape = Shape::Object(&[field(
     )]),
 )]);
 
-const INGRESS_BACKEND: Shape = Shape::Object(&[field(
-    "service",
-    Shape::Object(&[
-        field("name", Shape::Text),
-        field(
-            "port",
-            Shape::Object(&[field("name", Shape::Text), field("number", Shape::Integer)]),
-        ),
-    ]),
-)]);
+const INGRESS_BACKEND: Shape = Shape::Object(&[
+    field(
+        "service",
+        Shape::Object(&[
+            field("name", Shape::Text),
+            field(
+                "port",
+                Shape::Object(&[field("name", Shape::Text), field("number", Shape::Integer)]),
+            ),
+        ]),
+    ),
+    field("serviceName", Shape::Text),
+    field("servicePort", Shape::IntegerOrText),
+]);
 
 const CLIENT_CONFIG: Shape = Shape::Object(&[field(
     "service",

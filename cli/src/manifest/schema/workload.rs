@@ -4,8 +4,11 @@ use super::{Field, METADATA, Shape, field};
 
 pub(in crate::manifest) const NAMESPACE: &[Field] = &[field("metadata", METADATA)];
 
-pub(in crate::manifest) const NODE: &[Field] =
-    &[field("metadata", METADATA), field("status", NODE_STATUS)];
+pub(in crate::manifest) const NODE: &[Field] = &[
+    field("metadata", METADATA),
+    field("spec", NODE_SPEC),
+    field("status", NODE_STATUS),
+];
 
 pub(in crate::manifest) const POD: &[Field] = &[
     field("metadata", METADATA),
@@ -50,6 +53,7 @@ const POD_SPEC: Shape = Shape::Object(&[
 ]);
 
 const CONTAINER: Shape = Shape::Object(&[
+    field("image", Shape::Text),
     field("name", Shape::Text),
     field("ports", Shape::List(&CONTAINER_PORT)),
     field("restartPolicy", Shape::Text),
@@ -71,6 +75,11 @@ const POD_STATUS: Shape = Shape::Object(&[
 ]);
 
 const ADDRESS: Shape = Shape::Object(&[field("ip", Shape::Text)]);
+
+const NODE_SPEC: Shape = Shape::Object(&[
+    field("podCIDR", Shape::Text),
+    field("podCIDRs", Shape::List(&Shape::Text)),
+]);
 
 const NODE_STATUS: Shape = Shape::Object(&[field(
     "addresses",
