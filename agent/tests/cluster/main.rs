@@ -29,6 +29,7 @@ mod runtime;
 mod seed;
 mod silence;
 mod soak;
+mod streams;
 
 use cluster::Cluster;
 use nopal_harness::Signal;
