@@ -19,6 +19,7 @@ mod deployed;
 mod faults;
 mod flows;
 mod hands;
+mod helm;
 mod kills;
 mod objects;
 mod prober;
