@@ -35,7 +35,8 @@ soak: ## churn a cluster for ten minutes, judged by packets (NOPAL_SOAK_SECONDS 
 test-cluster-kubelet: ## test the agent under a real kubelet and containerd (needs root, Go and cgroups of version 1)
 	@.ci/setup kubelet
 	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy kubelet kube-controller-manager kube-scheduler etcd
-	$(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
+	deploy/build-static target/shipped
+	NOPAL_SHIPPED=$(CURDIR)/target/shipped $(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
 
 check: ## formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
