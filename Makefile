@@ -24,18 +24,19 @@ test-kernels: setup ## run the packet tests on Debian's stock kernel in a virtua
 
 test-cluster: ## test the agent against a real API server, which is built the first time (needs root and Go)
 	@.ci/setup cluster
-	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy etcd helm
 	$(CARGO) test -p nopal-agent --test cluster -- --ignored --test-threads=1
 
 soak: ## churn a cluster for ten minutes, judged by packets (NOPAL_SOAK_SECONDS and NOPAL_SEED choose; needs what test-cluster does)
 	@.ci/setup cluster
-	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl etcd
 	NOPAL_SOAK_SECONDS=$${NOPAL_SOAK_SECONDS:-600} $(CARGO) test -p nopal-agent --test cluster -- --ignored --nocapture soak::
 
 test-cluster-kubelet: ## test the agent under a real kubelet and containerd (needs root, Go and cgroups of version 1)
 	@.ci/setup kubelet
-	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kubelet
-	$(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl kube-proxy kubelet kube-controller-manager kube-scheduler etcd
+	deploy/build-static target/shipped
+	NOPAL_SHIPPED=$(CURDIR)/target/shipped $(CARGO) test -p nopal-agent --test kubelet -- --ignored --test-threads=1
 
 test-integrations: ## test what pre-commit, krew, the SARIF Multitool and published schemas say of what nopal gives them (needs Python, Go and npm)
 	NOPAL_TOOLS=$${NOPAL_TOOLS:-$$(.ci/integration-tools)} $(CARGO) test -p nopal --test foreign_tools -- --ignored
@@ -58,7 +59,7 @@ bench-cli: ## measure lint, explain, diff and matrix on a cluster of real size, 
 
 bench-agent: ## measure the agent with a real API server and its store alone, and write its part of docs/benchmarks.md (needs root and Go)
 	@.ci/setup cluster
-	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl
+	@test -n "$$KUBEBUILDER_ASSETS" || deploy/envtest/build kube-apiserver kubectl etcd
 	docs/bench-agent.sh
 
 fuzz: ## fuzz each reader of foreign text for a minute (needs a nightly toolchain and cargo-fuzz)

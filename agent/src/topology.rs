@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often is looked when no pod changes: an administrator may change a bridge.
 const INTERVAL: Duration = Duration::from_secs(300);
 
+/// How often is looked while it cannot be told how pods are wired.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// The addresses of the node's pods, with the pods.
 pub type Addresses = BTreeMap<IpAddr, Holder>;
 
@@ -96,46 +99,50 @@ pub async fn look_after(
 ) {
     let mut known = BTreeSet::new();
     let mut known_open = BTreeSet::new();
+    let mut interval = INTERVAL;
     loop {
         // Not before the first sync, since a bridge is switched after the rules are in force.
-        let changed = timeout(INTERVAL, addresses.changed()).await;
+        let changed = timeout(interval, addresses.changed()).await;
         if matches!(changed, Ok(Err(_))) {
             return;
         }
         let asked = addresses.borrow_and_update().clone();
-        let guard = spoofing.clone();
+        let (guard, pods) = (spoofing.clone(), asked.clone());
         let found = spawn_blocking(move || {
-            let (found, report) = look(&NodeNetwork::new(), &asked)?;
+            let (found, report) = look(&NodeNetwork::new(), &pods)?;
             Ok::<_, TopologyError>((found, guard.map(|guard| forged(&guard, &report))))
         });
-        match found.await {
-            Ok(Ok((found, open))) => {
-                if let Some(open) = open {
-                    for unguarded in open.difference(&known_open) {
-                        let Unenforceable {
-                            pod,
-                            address,
-                            reason,
-                        } = unguarded;
-                        tracing::warn!(pod, %address, reason, "its sources are not checked");
-                    }
-                    shared.unguarded(&open);
-                    known_open = open;
-                }
-                for unenforceable in found.difference(&known) {
-                    let Unenforceable {
-                        pod,
-                        address,
-                        reason,
-                    } = unenforceable;
-                    tracing::error!(pod, %address, reason, "policies do not hold for this pod");
-                }
-                shared.surveyed(&found);
-                known = found;
+        let found = match found.await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        interval = if found.is_ok() { INTERVAL } else { AGAIN };
+        let (found, open) = found.unwrap_or_else(|error| {
+            tracing::warn!(error, "cannot tell how pods are wired");
+            (unknown(&asked, &error), None)
+        });
+        if let Some(open) = open {
+            for unguarded in open.difference(&known_open) {
+                let Unenforceable {
+                    pod,
+                    address,
+                    reason,
+                } = unguarded;
+                tracing::warn!(pod, %address, reason, "its sources are not checked");
             }
-            Ok(Err(error)) => tracing::warn!(%error, "cannot tell how pods are wired"),
-            Err(error) => tracing::warn!(%error, "cannot tell how pods are wired"),
+            shared.unguarded(&open);
+            known_open = open;
         }
+        for unenforceable in found.difference(&known) {
+            let Unenforceable {
+                pod,
+                address,
+                reason,
+            } = unenforceable;
+            tracing::error!(pod, %address, reason, "policies do not hold for this pod");
+        }
+        shared.surveyed(&found);
+        known = found;
         sleep(PAUSE).await;
     }
 }
@@ -153,6 +160,16 @@ fn forged(guard: &Spoofing, report: &Report) -> BTreeSet<Unenforceable> {
         reason: error.to_string(),
     });
     all.collect()
+}
+
+/// All of these addresses: of whose packets nobody can tell whether they come to the rules, that is told.
+fn unknown(addresses: &Addresses, error: &str) -> BTreeSet<Unenforceable> {
+    let told = addresses.iter().map(|(address, holder)| Unenforceable {
+        pod: holder.pod.clone(),
+        address: *address,
+        reason: format!("nobody can tell how its packets go: {error}"),
+    });
+    told.collect()
 }
 
 /// Makes bridges call netfilter where that is needed, and gives the addresses that rules cannot hold for, and how all are
@@ -183,4 +200,26 @@ pub fn look(
         reason,
     });
     Ok((open.collect(), enforced.report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_wiring_is_not_known_every_address_is_told() {
+        let holder = |pod: &str| Holder {
+            pod: pod.to_owned(),
+            uid: String::new(),
+        };
+        let addresses = [("10.0.0.1", "shop/web"), ("fd00::1", "shop/db")];
+        let addresses = addresses.map(|(address, pod)| (address.parse().unwrap(), holder(pod)));
+        let told = unknown(&addresses.into_iter().collect(), "`ip` was not found");
+        let pods: Vec<&str> = told.iter().map(|one| one.pod.as_str()).collect();
+        assert_eq!(pods, ["shop/db", "shop/web"]);
+        assert!(
+            told.iter()
+                .all(|one| one.reason.contains("`ip` was not found"))
+        );
+    }
 }

@@ -219,6 +219,18 @@ fn the_way_off_replaces_the_way_on_at_the_same_places() {
 }
 
 #[test]
+fn the_image_has_the_programs_that_the_agent_starts() {
+    let dockerfile = text("Dockerfile");
+    let (_, packages) = dockerfile.split_once("--no-install-recommends ").unwrap();
+    let (packages, _) = packages.split_once('\n').unwrap();
+    let packages: Vec<&str> = packages.split_whitespace().collect();
+    // nft, and ip, without which no bridge is made to call netfilter.
+    for package in ["nftables", "iproute2"] {
+        assert!(packages.contains(&package), "{packages:?}");
+    }
+}
+
+#[test]
 fn every_metric_that_is_watched_exists() {
     let metrics = Metrics::default();
     // A family is shown once it has a value.

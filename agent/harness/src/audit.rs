@@ -1,6 +1,6 @@
 //! What service accounts ask of an API server, from the record that it keeps of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -23,6 +23,8 @@ pub struct Asked {
     pub verb: String,
     /// Whether the account has the right to.
     pub is_allowed: bool,
+    /// Whether a watch was to begin with what there is (`sendInitialEvents`): a list as a stream.
+    pub is_streaming_list: bool,
 }
 
 /// The options that make an API server keep the record. Nothing is written of other users.
@@ -44,16 +46,19 @@ pub(crate) fn options(folder: &Path) -> Result<[String; 2], HarnessError> {
     ])
 }
 
-/// What the account has asked for until now. What is no resource, such as the API's version, is not told.
+/// What the account has asked for until now, each with how often. What is no resource, such as the API's version, is not
+/// told.
 pub(crate) fn read(
     folder: &Path,
     namespace: &str,
     account: &str,
-) -> Result<BTreeSet<Asked>, HarnessError> {
+) -> Result<BTreeMap<Asked, usize>, HarnessError> {
     let failed = || HarnessError::io("read what was asked of the API server");
     let text = fs::read_to_string(folder.join(RECORD)).map_err(failed())?;
     let user = format!("system:serviceaccount:{namespace}:{account}");
-    let mut asked = BTreeSet::new();
+    let mut asked = BTreeMap::new();
+    // A watch is noted when it begins and when it ends.
+    let mut seen = BTreeSet::new();
     // The last line may be on its way.
     for line in text
         .split_inclusive('\n')
@@ -66,12 +71,17 @@ pub(crate) fn read(
             continue;
         }
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        asked.insert(Asked {
+        if !seen.insert(word(&event["auditID"])) {
+            continue;
+        }
+        let kind = Asked {
             group: word(&object["apiGroup"]),
             resource: word(&object["resource"]),
             verb: word(&event["verb"]),
             is_allowed: event["annotations"]["authorization.k8s.io/decision"] == "allow",
-        });
+            is_streaming_list: word(&event["requestURI"]).contains("sendInitialEvents=true"),
+        };
+        *asked.entry(kind).or_default() += 1;
     }
     Ok(asked)
 }

@@ -11,6 +11,9 @@ use crate::HarnessError;
 /// The token of the one user, who may do everything.
 const TOKEN: &str = "nopal-test";
 
+/// The Service of the API server, where pods find it: the first address of the Services' network.
+const SERVICE: &str = "10.255.0.1";
+
 /// Files that programs are pointed to.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -20,7 +23,7 @@ pub(crate) struct Files {
     pub(crate) account_public_key: PathBuf,
     pub(crate) tokens: PathBuf,
     pub(crate) kubeconfig: PathBuf,
-    authority: PathBuf,
+    pub(crate) authority: PathBuf,
     server: String,
 }
 
@@ -42,7 +45,7 @@ pub(crate) fn write(folder: &Path, address: IpAddr, port: u16) -> Result<Files, 
         .push(DnType::CommonName, "nopal test authority");
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
-    let names = vec![address.to_string(), "127.0.0.1".to_owned()];
+    let names = [&address.to_string(), "127.0.0.1", SERVICE].map(str::to_owned);
     let server_certificate = CertificateParams::new(names)?.signed_by(&server_key, &issuer)?;
 
     let put = |name: &str, text: &str| {

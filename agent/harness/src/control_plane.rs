@@ -1,66 +1,100 @@
 //! etcd and kube-apiserver, together in one network namespace.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use nopal_lab::Namespace;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::HarnessError;
-use crate::audit;
 use crate::certificates::{self, Files};
+use crate::controllers::Controllers;
+use crate::etcd::{self, ETCD};
 use crate::process::{Process, command};
-use crate::programs::Programs;
+use crate::programs::{Programs, System};
+use crate::{HarnessError, audit, programs};
 
-/// The namespace is the test's own, so the ports are free.
+/// The namespace is the test's own, so the port is free.
 const PORT: u16 = 6443;
-const ETCD: &str = "http://127.0.0.1:2379";
-const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
 /// Where Services have their addresses.
 pub const SERVICES: [&str; 2] = ["10.255.0.0/16", "fd00:255::/112"];
 
 /// A busy machine needs a while; nothing waits that long otherwise.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What a control plane is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// etcd and an API server. Pods are let in without service accounts, and nobody makes pods of anything.
+    Plain,
+    /// The same, on the etcd that the system has installed, which may be older than this Kubernetes wants.
+    OnSystemEtcd,
+    /// With the controllers and the scheduler: service accounts come about, pods are given theirs, and a `DaemonSet` becomes
+    /// pods.
+    Whole,
+}
 
 /// A control plane. It ends when it is dropped.
 #[derive(Debug)]
 pub struct ControlPlane {
+    controllers: Option<Controllers>,
     apiserver: Process,
     etcd: Process,
     namespace: Namespace,
     address: IpAddr,
+    shape: Shape,
     programs: Programs,
     files: Files,
     folder: TempDir,
 }
 
 impl ControlPlane {
-    /// Starts etcd and an API server in `namespace`, reachable at `address`, which the namespace has; waits until it is
-    /// ready.
+    /// Starts a plain one in `namespace`, reachable at `address`, which the namespace has; waits until it is ready.
+    ///
+    /// # Errors
+    /// When a program is missing, ends, or is not ready in time.
     pub fn start(namespace: &Namespace, address: IpAddr) -> Result<Self, HarnessError> {
-        let programs = Programs::find()?;
+        Self::start_as(Shape::Plain, namespace, address)
+    }
+
+    /// The same in another shape.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_as(
+        shape: Shape,
+        namespace: &Namespace,
+        address: IpAddr,
+    ) -> Result<Self, HarnessError> {
+        let programs = Programs::find(match shape {
+            Shape::Plain | Shape::Whole => System::AsWell,
+            Shape::OnSystemEtcd => System::Alone,
+        })?;
         let folder = tempfile::tempdir().map_err(HarnessError::io("make a folder"))?;
         let files = certificates::write(folder.path(), address, PORT)?;
-        let etcd = start_etcd(&programs, namespace, folder.path())?;
-        let apiserver = start_apiserver(&programs, namespace, address, &files, folder.path())?;
+        let etcd = etcd::start(&programs.etcd, namespace, folder.path())?;
+        let apiserver =
+            start_apiserver(&programs, namespace, address, shape, &files, folder.path())?;
         let mut this = Self {
+            controllers: None,
             apiserver,
             etcd,
             namespace: namespace.clone(),
             address,
+            shape,
             programs,
             files,
             folder,
         };
         this.wait()?;
+        if shape == Shape::Whole {
+            let controllers = Controllers::start(namespace, &this.files, this.folder.path())?;
+            this.controllers = Some(controllers);
+        }
         Ok(this)
     }
 
@@ -72,6 +106,17 @@ impl ControlPlane {
     /// The text of a kubeconfig for a user with this token.
     pub(crate) fn kubeconfig_of(&self, user: &str, token: &str) -> String {
         self.files.kubeconfig_of(user, token)
+    }
+
+    /// What the controllers and the scheduler have said; nothing where there are none.
+    pub fn controllers_log(&self) -> String {
+        let log = self.controllers.as_ref().map(Controllers::log_tail);
+        log.unwrap_or_default()
+    }
+
+    /// Where its programs run.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// Where the programs' files are.
@@ -102,6 +147,7 @@ impl ControlPlane {
             &self.programs,
             &self.namespace,
             self.address,
+            self.shape,
             &self.files,
             self.folder.path(),
         )?;
@@ -110,82 +156,48 @@ impl ControlPlane {
 
     /// Runs kubectl with these arguments and this input; gives what it prints.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String, HarnessError> {
-        let mut child = command(&self.namespace, &self.programs.kubectl)
-            .arg("--kubeconfig")
-            .arg(&self.files.kubeconfig)
+        self.run_client("kubectl", &self.programs.kubectl, arguments, input)
+    }
+
+    /// Runs Helm with these arguments; gives what it prints. What it keeps on disk goes with this control plane.
+    ///
+    /// # Errors
+    /// When Helm is missing or fails.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String, HarnessError> {
+        self.run_client("helm", &programs::helm()?, arguments, "")
+    }
+
+    /// Runs a program that talks to the API server as the user who may do everything.
+    fn run_client(
+        &self,
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<String, HarnessError> {
+        let doing = |what: &str| HarnessError::io(format!("{what} {name}"));
+        let mut child = command(&self.namespace, program)
             .args(arguments)
+            .env("KUBECONFIG", &self.files.kubeconfig)
             .env("HOME", self.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(HarnessError::io("start kubectl"))?;
+            .map_err(doing("start"))?;
         if let Some(mut pipe) = child.stdin.take() {
             // One that reads nothing may have ended; its exit code tells.
             let _ = pipe.write_all(input.as_bytes());
         }
-        let output = child
-            .wait_with_output()
-            .map_err(HarnessError::io("run kubectl"))?;
+        let output = child.wait_with_output().map_err(doing("run"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        Err(HarnessError::Kubectl {
+        Err(HarnessError::Client {
+            program: name,
             arguments: arguments.join(" "),
             stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
-    }
-
-    /// Stores an object below `/registry/` as it stands, past everything that the API server checks: as older versions
-    /// of it have left objects behind that it would refuse today.
-    pub fn store_unchecked(&self, path: &str, object: &Value) -> Result<(), HarnessError> {
-        self.ask_etcd(
-            "kv/put",
-            &json!({
-                "key": STANDARD.encode(format!("/registry/{path}")),
-                "value": STANDARD.encode(object.to_string()),
-            }),
-        )
-        .map(|_| ())
-    }
-
-    /// Makes etcd forget all revisions before the present one, as it does in time: whoever asks for what came after an
-    /// earlier one is told that it is gone.
-    pub fn compact_etcd(&self) -> Result<(), HarnessError> {
-        let nothing = json!({"key": STANDARD.encode("nothing")});
-        let answer = self.ask_etcd("kv/range", &nothing)?;
-        let revision = answer["header"]["revision"].clone();
-        let order = json!({"revision": revision, "physical": true});
-        self.ask_etcd("kv/compaction", &order).map(|_| ())
-    }
-
-    /// One request to etcd's JSON gateway, and its answer.
-    fn ask_etcd(&self, place: &str, body: &Value) -> Result<Value, HarnessError> {
-        let body = body.to_string();
-        let request = format!(
-            "POST /v3/{place} HTTP/1.0\r\nhost: etcd\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(ETCD.trim_start_matches("http://"))?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(request.as_bytes())?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let answer = self.namespace.run(ask).map_err(io::Error::other);
-        let answer = answer.and_then(|answer| answer);
-        let answer = answer.map_err(HarnessError::io("talk to etcd"))?;
-        let succeeded = answer.split_once("\r\n\r\n").filter(|(head, _)| {
-            let status = head.split_whitespace().nth(1);
-            status == Some("200")
-        });
-        let refused = |reason: String| HarnessError::io("talk to etcd")(io::Error::other(reason));
-        let Some((_, body)) = succeeded else {
-            return Err(refused(answer));
-        };
-        serde_json::from_str(body).map_err(|error| refused(error.to_string()))
     }
 
     fn wait(&mut self) -> Result<(), HarnessError> {
@@ -220,34 +232,11 @@ impl ControlPlane {
     }
 }
 
-fn start_etcd(
-    programs: &Programs,
-    namespace: &Namespace,
-    folder: &Path,
-) -> Result<Process, HarnessError> {
-    let data = folder.join("etcd").display().to_string();
-    let arguments = [
-        format!("--data-dir={data}"),
-        format!("--listen-client-urls={ETCD}"),
-        format!("--advertise-client-urls={ETCD}"),
-        format!("--listen-peer-urls={ETCD_PEERS}"),
-        format!("--initial-advertise-peer-urls={ETCD_PEERS}"),
-        format!("--initial-cluster=default={ETCD_PEERS}"),
-        // A test that loses power is run again.
-        "--unsafe-no-fsync".to_owned(),
-    ];
-    Process::start(
-        namespace,
-        &programs.etcd,
-        arguments,
-        &folder.join("etcd.log"),
-    )
-}
-
 fn start_apiserver(
     programs: &Programs,
     namespace: &Namespace,
     address: IpAddr,
+    shape: Shape,
     files: &Files,
     folder: &Path,
 ) -> Result<Process, HarnessError> {
@@ -272,12 +261,13 @@ fn start_apiserver(
         ),
         format!("--service-cluster-ip-range={}", SERVICES.join(",")),
         "--endpoint-reconciler-type=lease".to_owned(),
-        // Nobody makes service accounts here, and pods are let in without one.
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
         // Requests are few; old watches end with the process.
         "--shutdown-delay-duration=0s".to_owned(),
     ];
-    let arguments = arguments.into_iter().chain(audited);
+    // Where nobody makes service accounts, pods are let in without one.
+    let accounts =
+        (shape != Shape::Whole).then(|| "--disable-admission-plugins=ServiceAccount".to_owned());
+    let arguments = arguments.into_iter().chain(audited).chain(accounts);
     let log = folder.join("kube-apiserver.log");
     Process::start(namespace, &programs.apiserver, arguments, &log)
 }

@@ -1,6 +1,6 @@
 //! What `deploy/` puts on a cluster, so that agents of tests have the rights of deployed ones and no other.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -43,11 +43,11 @@ impl ControlPlane {
         Ok(path)
     }
 
-    /// What agents with that kubeconfig have asked of the API server until now.
+    /// What agents with that kubeconfig have asked of the API server until now, each with how often.
     ///
     /// # Errors
     /// When the API server's record cannot be read.
-    pub fn asked_by_agents(&self) -> Result<BTreeSet<Asked>, HarnessError> {
+    pub fn asked_by_agents(&self) -> Result<BTreeMap<Asked, usize>, HarnessError> {
         audit::read(self.folder(), NAMESPACE, ACCOUNT)
     }
 }

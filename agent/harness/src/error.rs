@@ -37,9 +37,11 @@ pub enum HarnessError {
         /// The end of what it said.
         log: String,
     },
-    /// kubectl said no.
-    #[error("kubectl {arguments} failed: {stderr}")]
-    Kubectl {
+    /// kubectl or Helm said no.
+    #[error("{program} {arguments} failed: {stderr}")]
+    Client {
+        /// Which of them.
+        program: &'static str,
         /// What it was asked.
         arguments: String,
         /// What it said.

@@ -1,9 +1,10 @@
 //! A whole node: containerd and kubelet in the network namespace of a lab's node.
 //!
-//! Each has a mount namespace of its own: what they keep outside the test's folder is gone with them, and what kubelet
-//! wants to set for the whole machine goes to ordinary files that stand in for those sysctls.
+//! They share a mount namespace, the node's: what they and the node's pods keep outside the test's folder is gone with it,
+//! and what kubelet wants to set for the whole machine goes to ordinary files that stand in for those sysctls.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -12,23 +13,20 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nopal_lab::Namespace;
-use serde_json::{Value, json};
 
 use crate::cgroups::Cgroups;
-use crate::{ControlPlane, HarnessError, Process, image, programs};
+use crate::{ControlPlane, HarnessError, Image, Process, image, node_config, programs};
 
-/// The one image that the node has.
-pub const IMAGE: &str = "docker.io/lab/prober:1";
-
-/// Where, in the node's folder, what containers print is kept.
-const LOGS: &str = "pods.log";
+/// The image of sandboxes, which the node must be given: its program waits when it is told nothing.
+pub const SANDBOX: &str = "docker.io/lab/prober:1";
 
 /// A busy machine needs a while.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Before the program: the folders that it would share with the machine are empty ones of its own, and the sysctls that it
-/// would set are files. `$0` is the test's folder.
-const APART: &str = r#"
+/// Makes the mount namespace that it is in the node's, and becomes containerd. `$0` is the test's folder and `$1` the folder
+/// of the node's CNI. Folders that the node would share with the machine are empty ones of its own, or lie over the
+/// machine's; the sysctls that it would set are files. Mounts come to pods that ask for them.
+const NODE: &str = r#"
 set -e
 for file in vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
     copy="$0/$(basename $file)"
@@ -36,6 +34,15 @@ for file in vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
     mount --bind "$copy" /proc/sys/$file
 done
 for place in /var/lib /var/log /run; do mount -t tmpfs none $place; done
+for place in etc opt; do
+    mkdir -p /run/lab/$place/upper /run/lab/$place/work /$place
+    mount -t overlay none -o lowerdir=/$place,upperdir=/run/lab/$place/upper,workdir=/run/lab/$place/work /$place
+done
+mkdir -p /etc/cni/net.d /opt/cni/bin
+mount --bind "$1/net.d" /etc/cni/net.d
+mount --bind "$1/bin" /opt/cni/bin
+mount --make-rshared /
+shift
 exec "$@"
 "#;
 
@@ -49,9 +56,14 @@ pub struct Kubelet {
     logs: PathBuf,
 }
 
+/// A container's first process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task(i32);
+
 impl ControlPlane {
-    /// Starts containerd and kubelet for the node `name` in its namespace. `prober` is the static program of the one image,
-    /// [`IMAGE`], and `cni` has the folders `net.d` and `bin`. It has not joined the cluster yet when this returns.
+    /// Starts containerd and kubelet for the node `name` in its namespace. The node has these images, of which one is
+    /// [`SANDBOX`], and `cni` has the folders `net.d` and `bin`, which the node has where CNIs are as a rule. It has not
+    /// joined the cluster yet when this returns.
     ///
     /// # Errors
     /// When a program is missing, or containerd does not come up.
@@ -60,7 +72,7 @@ impl ControlPlane {
         node: &Namespace,
         name: &str,
         address: &str,
-        prober: &Path,
+        images: &[Image],
         cni: &Path,
     ) -> Result<Kubelet, HarnessError> {
         let program = programs::kubelet()?;
@@ -69,26 +81,31 @@ impl ControlPlane {
         let group = format!("nopal-{}", node.name());
         let cgroups = Cgroups::make(&group)?;
         let socket = folder.join("containerd.sock");
-        let archive = folder.join("image.tar");
-        image::write(&archive, IMAGE, prober)?;
 
         let config = folder.join("containerd.toml");
-        write(&config, &containerd_config(&folder, &socket, cni))?;
-        let arguments = [Path::new("containerd"), Path::new("--config"), &config];
+        write(&config, &node_config::containerd(&folder, &socket))?;
+        let first = ["--mount", "--propagation", "private", "sh", "-c", NODE];
+        let own = [
+            &folder,
+            cni,
+            Path::new("containerd"),
+            "--config".as_ref(),
+            &config,
+        ];
+        let arguments = first.map(Path::new).into_iter().chain(own);
         let log = folder.join("containerd.log");
-        let mut containerd = start_apart(node, &folder, &arguments, &log)?;
+        let mut containerd = Process::start(node, Path::new("unshare"), arguments, &log)?;
         await_socket(&mut containerd, &socket)?;
-        let mut import = Command::new("ctr");
-        import.arg("--address").arg(&socket);
-        import
-            .args(["--namespace", "k8s.io", "images", "import"])
-            .arg(&archive);
-        image::output(&mut import)?;
+        for image in images {
+            let archive = image.write()?;
+            let mut import = ctr(&socket);
+            image::output(import.args(["images", "import"]).arg(&archive))?;
+        }
 
         let config = folder.join("kubelet.json");
         write(
             &config,
-            &kubelet_config(&folder, &socket, &group).to_string(),
+            &node_config::kubelet(&folder, &socket, &group).to_string(),
         )?;
         let option = |option: &str, value: &Path| format!("--{option}={}", value.display());
         let options = [
@@ -99,31 +116,63 @@ impl ControlPlane {
             format!("--hostname-override={name}"),
             format!("--node-ip={address}"),
         ];
-        let arguments: Vec<&Path> = [program.as_path()]
-            .into_iter()
-            .chain(options.iter().map(Path::new))
-            .collect();
+        // In the mount namespace that containerd has made.
+        let mounts = format!("--mount=/proc/{}/ns/mnt", containerd.id());
+        let arguments = [Path::new(&mounts), &program].into_iter();
+        let arguments = arguments.chain(options.iter().map(Path::new));
         let log = folder.join("kubelet.log");
-        let kubelet = start_apart(node, &folder, &arguments, &log)?;
+        let kubelet = Process::start(node, Path::new("nsenter"), arguments, &log)?;
         Ok(Kubelet {
             process: kubelet,
             containerd,
             cgroups,
             socket,
-            logs: folder.join(LOGS),
+            logs: folder.join(node_config::LOGS),
         })
     }
 }
 
 impl Kubelet {
-    /// What the container `main` of a pod has printed, with what the runtime puts before each line.
-    pub fn container_log(&self, namespace: &str, pod: &str) -> String {
-        let start = format!("{namespace}_{pod}_");
-        let folders = fs::read_dir(&self.logs).into_iter().flatten().flatten();
-        let folders =
-            folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(&start));
-        let text = folders.map(|folder| fs::read_to_string(folder.path().join("main/0.log")));
-        text.filter_map(Result::ok).collect()
+    /// What a container of pods whose name begins so has printed, with what the runtime puts before each line; of all
+    /// containers that have been in its place.
+    pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> String {
+        let start = format!("{namespace}_{pod}");
+        let entries = |folder: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            paths.sort();
+            paths
+        };
+        let mut text = String::new();
+        for pod in entries(&self.logs) {
+            let name = pod.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&start) {
+                let logs = entries(&pod.join(container));
+                text.extend(logs.iter().filter_map(|log| fs::read_to_string(log).ok()));
+            }
+        }
+        text
+    }
+
+    /// The first process of the container that the API calls `containerd://ID`.
+    ///
+    /// # Errors
+    /// When containerd does not answer, or knows of no such process.
+    pub fn task(&self, container: &str) -> Result<Task, HarnessError> {
+        let id = container.trim_start_matches("containerd://");
+        let listed = image::output(ctr(&self.socket).args(["tasks", "ls"]))?;
+        let mut lines = listed.lines().map(str::split_whitespace);
+        let process = lines.find_map(|mut words| (words.next() == Some(id)).then(|| words.next()));
+        let process = process.flatten().and_then(|process| process.parse().ok());
+        let missing = || io::Error::other(format!("no process of {container} in\n{listed}"));
+        process
+            .map(Task)
+            .ok_or_else(|| HarnessError::io("find a container's process")(missing()))
+    }
+
+    /// A path of the node, as this process reaches it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.containerd.id()))
     }
 
     /// The ends of what both programs said.
@@ -133,6 +182,26 @@ impl Kubelet {
             self.containerd.log_tail(),
             self.process.log_tail()
         )
+    }
+}
+
+impl Task {
+    /// What the kernel tells of it: a file of its folder in `/proc`.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn file(self, name: &str) -> Result<String, HarnessError> {
+        let path = format!("/proc/{}/{name}", self.0);
+        fs::read_to_string(&path).map_err(HarnessError::io(format!("read {path}")))
+    }
+
+    /// Kills it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn kill(self) -> Result<(), HarnessError> {
+        let killed = kill(Pid::from_raw(self.0), Signal::SIGKILL);
+        killed.map_err(|error| HarnessError::io("kill a container's process")(error.into()))
     }
 }
 
@@ -167,16 +236,14 @@ fn shims(socket: &Path) -> Vec<i32> {
         .collect()
 }
 
-fn start_apart(
-    node: &Namespace,
-    folder: &Path,
-    program: &[&Path],
-    log: &Path,
-) -> Result<Process, HarnessError> {
-    let first = ["--mount", "--propagation", "private", "sh", "-c", APART];
-    let arguments = first.map(Path::new).into_iter().chain([folder]);
-    let arguments = arguments.chain(program.iter().copied());
-    Process::start(node, Path::new("unshare"), arguments, log)
+/// The client of this containerd, for what kubelet has there.
+fn ctr(socket: &Path) -> Command {
+    let mut command = Command::new("ctr");
+    command
+        .arg("--address")
+        .arg(socket)
+        .args(["--namespace", "k8s.io"]);
+    command
 }
 
 fn await_socket(containerd: &mut Process, socket: &Path) -> Result<(), HarnessError> {
@@ -197,46 +264,4 @@ fn await_socket(containerd: &mut Process, socket: &Path) -> Result<(), HarnessEr
 fn write(path: &Path, text: &str) -> Result<(), HarnessError> {
     let written = fs::write(path, text);
     written.map_err(HarnessError::io(format!("write {}", path.display())))
-}
-
-/// Without what a container of a build machine may not do: raise its chances against the out-of-memory killer, `AppArmor`.
-fn containerd_config(folder: &Path, socket: &Path, cni: &Path) -> String {
-    let (folder, socket, cni) = (folder.display(), socket.display(), cni.display());
-    format!(
-        r#"version = 2
-root = "{folder}/containerd"
-state = "{folder}/containerd.state"
-disabled_plugins = ["io.containerd.internal.v1.opt"]
-[grpc]
-address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{IMAGE}"
-restrict_oom_score_adj = true
-disable_apparmor = true
-netns_mounts_under_state_dir = true
-[plugins."io.containerd.grpc.v1.cri".containerd]
-snapshotter = "native"
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{cni}/bin"
-conf_dir = "{cni}/net.d"
-"#
-    )
-}
-
-fn kubelet_config(folder: &Path, socket: &Path, group: &str) -> Value {
-    json!({
-        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-        "containerRuntimeEndpoint": format!("unix://{}", socket.display()),
-        "podLogsDir": folder.join(LOGS),
-        "cgroupDriver": "cgroupfs", "cgroupRoot": format!("/{group}"), "failCgroupV1": false,
-        "enforceNodeAllocatable": [], "failSwapOn": false, "makeIPTablesUtilChains": false,
-        "localStorageCapacityIsolation": false, "resolvConf": "",
-        "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}},
-        "authorization": {"mode": "AlwaysAllow"},
-        // A test machine may be nearly full.
-        "imageGCHighThresholdPercent": 100,
-        "evictionHard": {
-            "memory.available": "1Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
-        },
-    })
 }

@@ -11,6 +11,15 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// The version that `deploy/envtest/go.mod` pins.
 const VERSION: &str = "v1.36.2";
 
+/// Whether etcd is taken from the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum System {
+    /// Where none is beside the API server.
+    AsWell,
+    /// Whatever is beside the API server.
+    Alone,
+}
+
 /// The programs of a control plane.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
@@ -21,10 +30,11 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Finds them all, or says which is missing.
-    pub(crate) fn find() -> Result<Self, HarnessError> {
+    pub(crate) fn find(system: System) -> Result<Self, HarnessError> {
         let folder = folder();
         let places = env::var_os("PATH").unwrap_or_default();
-        let etcd = [folder.clone()]
+        let own = (system == System::AsWell).then(|| folder.clone());
+        let etcd = own
             .into_iter()
             .chain(env::split_paths(&places))
             .find_map(|place| is_there(&place.join("etcd")));
@@ -48,6 +58,20 @@ pub(crate) fn proxy() -> Result<PathBuf, HarnessError> {
 /// Finds kubelet, which few tests need.
 pub(crate) fn kubelet() -> Result<PathBuf, HarnessError> {
     built(&folder(), "kubelet")
+}
+
+/// Finds Helm.
+pub(crate) fn helm() -> Result<PathBuf, HarnessError> {
+    built(&folder(), "helm")
+}
+
+/// Finds the controllers and the scheduler.
+pub(crate) fn controllers() -> Result<[PathBuf; 2], HarnessError> {
+    let folder = folder();
+    Ok([
+        built(&folder, "kube-controller-manager")?,
+        built(&folder, "kube-scheduler")?,
+    ])
 }
 
 fn built(folder: &Path, program: &'static str) -> Result<PathBuf, HarnessError> {

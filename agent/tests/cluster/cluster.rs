@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nopal_harness::ControlPlane;
+use nopal_harness::{ControlPlane, Shape};
 use nopal_lab::{Lab, Namespace, Probe, ProbeKind, Seen, Topology, Traffic};
 use policy_core::testing::Objects;
 use policy_core::{Flow, FlowPort, Protocol, Verdict};
@@ -37,9 +37,20 @@ impl Cluster {
 
     /// The same with other machines and other objects to begin with.
     pub(crate) fn build(prefix: &str, topology: &Topology, first: Vec<Value>) -> Self {
+        Self::build_on(Shape::Plain, prefix, topology, first)
+    }
+
+    /// The same on another control plane.
+    pub(crate) fn build_on(
+        shape: Shape,
+        prefix: &str,
+        topology: &Topology,
+        first: Vec<Value>,
+    ) -> Self {
         Lab::remove_leftovers(prefix).unwrap();
         let lab = Lab::build(topology, prefix).unwrap();
-        let control_plane = ControlPlane::start(lab.world_namespace(), address(CONTROL_PLANE));
+        let control_plane =
+            ControlPlane::start_as(shape, lab.world_namespace(), address(CONTROL_PLANE));
         let control_plane = control_plane.unwrap_or_else(|error| panic!("{error}"));
         let kubeconfig = control_plane.deploy_agent();
         let mut this = Self {

@@ -71,10 +71,10 @@ fn agents_use_every_right_that_they_have_and_ask_for_no_other() {
     assert!(unknown.text.contains("knows no pod"), "{unknown:?}");
 
     let asked = cluster.control_plane.asked_by_agents().unwrap();
-    let refused: Vec<_> = asked.iter().filter(|asked| !asked.is_allowed).collect();
+    let refused: Vec<_> = asked.keys().filter(|asked| !asked.is_allowed).collect();
     assert!(refused.is_empty(), "{refused:?}");
     let used: BTreeSet<Right> = asked
-        .into_iter()
+        .into_keys()
         .map(|asked| (asked.group, asked.resource, asked.verb))
         .collect();
     let documents = documents(ON);

@@ -19,6 +19,7 @@ mod deployed;
 mod faults;
 mod flows;
 mod hands;
+mod helm;
 mod kills;
 mod objects;
 mod prober;
@@ -29,6 +30,7 @@ mod runtime;
 mod seed;
 mod silence;
 mod soak;
+mod streams;
 
 use cluster::Cluster;
 use nopal_harness::Signal;
