@@ -33,9 +33,9 @@ fn manifests(objects: &Objects, only_with_address: bool) -> Manifests {
     read_source(&Arc::new(source), "default")
 }
 
-fn said(manifests: &Manifests, part: &Inventory<'_>, ends: (&str, &str), port: FlowPort) -> String {
-    match explain(part, ends, port, None) {
-        Ok(explained) => explanation(&explained, part, &manifests.errors, Format::Json),
+fn said(manifests: &Manifests, of: &Inventory<'_>, ends: (&str, &str), port: FlowPort) -> String {
+    match explain(of, ends, port, None) {
+        Ok(explained) => explanation(&explained, of, &manifests.errors, Format::Json),
         Err(error) => error.to_string(),
     }
 }

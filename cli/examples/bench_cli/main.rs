@@ -152,7 +152,9 @@ fn in_process(folder: &Path, ends: (&str, &str)) {
 /// How many events the parser makes of a text.
 fn events(text: &str) -> usize {
     let parser = granit_parser::Parser::new_from_str(text);
-    parser.map(|event| event.unwrap()).count()
+    parser
+        .inspect(|event| assert!(event.is_ok(), "the cluster's YAML is valid"))
+        .count()
 }
 
 fn median<T>(mut step: impl FnMut() -> T) -> Duration {

@@ -304,12 +304,12 @@ impl<'a> Builder<'a> {
 }
 
 /// The policies of the input that are taken, in its order.
-fn lowered_policies<'a>(
-    manifests: &'a Manifests,
+fn lowered_policies(
+    manifests: &Manifests,
     takes: impl Fn(&Object) -> bool,
-) -> impl Iterator<Item = (Policy, &'a SourceMap)> {
-    let taken = manifests.objects.iter().filter(|object| takes(object));
-    let policies = taken.filter_map(|object| match &object.content {
+) -> impl Iterator<Item = (Policy, &SourceMap)> {
+    let objects = manifests.objects.iter().filter(|object| takes(object));
+    let policies = objects.filter_map(|object| match &object.content {
         Content::Policy(policy) => Some((object, &**policy)),
         _ => None,
     });

@@ -36,6 +36,14 @@ fn is(byte: Option<u8>, class: u8) -> bool {
     byte.is_some_and(|byte| CLASSES[usize::from(byte)] & class != 0)
 }
 
+/// The line that a step went to: the end of the text lies left of every column.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Line {
+    End,
+    /// The column of its first character.
+    At(usize),
+}
+
 /// The place. A step gives `None` where the text is not plain.
 pub(super) struct Cursor<'t> {
     text: &'t str,
@@ -56,9 +64,8 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// From the end of a line to the first character of the next one that holds more than a comment; gives its column, and
-    /// in it `None` when there is none.
-    pub(super) fn next_line(&mut self) -> Option<Option<usize>> {
+    /// From the end of a line to the first character of the next one that holds more than a comment.
+    pub(super) fn next_line(&mut self) -> Option<Line> {
         loop {
             self.step_over(b'\n');
             self.line = self.at;
@@ -73,8 +80,8 @@ impl<'t> Cursor<'t> {
                         return None;
                     }
                 }
-                Some(_) => return Some(Some(self.column())),
-                None => return Some(None),
+                Some(_) => return Some(Line::At(self.column())),
+                None => return Some(Line::End),
             }
         }
     }

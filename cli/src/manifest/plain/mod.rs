@@ -11,7 +11,7 @@ mod tests;
 
 use super::source::Span;
 use super::tree::{Node, Value};
-use cursor::Cursor;
+use cursor::{Cursor, Line};
 
 /// Collections that lie deeper in each other are the parser's, which bounds them.
 const MAX_DEPTH: usize = 64;
@@ -22,8 +22,8 @@ pub(super) fn parse(text: &str, base: u32) -> Option<Node<'_>> {
     let mut cursor = Cursor::new(text, text.len() - after_marker.len(), base);
     let next = cursor.next_line()?;
     let mut reader = Reader { cursor, next };
-    let root = (next == Some(0)).then(|| reader.block(0, 0))??;
-    reader.next.is_none().then_some(root)
+    let root = (next == Line::At(0)).then(|| reader.block(0, 0))??;
+    (reader.next == Line::End).then_some(root)
 }
 
 fn node(start: u32, end: u32, value: Value<'_>) -> Node<'_> {
@@ -35,8 +35,8 @@ fn node(start: u32, end: u32, value: Value<'_>) -> Node<'_> {
 
 struct Reader<'t> {
     cursor: Cursor<'t>,
-    /// The column of the line that the cursor went to last; `None` behind the last line.
-    next: Option<usize>,
+    /// The line that the cursor went to last.
+    next: Line,
 }
 
 impl<'t> Reader<'t> {
@@ -70,10 +70,10 @@ impl<'t> Reader<'t> {
                 self.rest_of_line(depth + 1)?
             };
             pairs.push((key, value));
-            if self.next > Some(column) {
+            if self.next > Line::At(column) {
                 return None;
             }
-            if self.next < Some(column) || self.cursor.is_entry() {
+            if self.next < Line::At(column) || self.cursor.is_entry() {
                 return Some(pairs);
             }
         }
@@ -81,13 +81,15 @@ impl<'t> Reader<'t> {
 
     /// The value of a key in this column that has the lines below it to itself.
     fn below(&mut self, column: usize, depth: usize) -> Option<Node<'t>> {
-        let inner = self.next.filter(|inner| *inner >= column)?;
+        let Line::At(inner) = self.next else {
+            return None;
+        };
         if inner > column {
             return self.block(inner, depth);
         }
         // A list may stand as far left as the key that it belongs to. The parser sees such a one begin where its first
         // entry's value does.
-        if !self.cursor.is_entry() {
+        if inner < column || !self.cursor.is_entry() {
             return None;
         }
         let items = self.entries(column, depth)?;
@@ -105,10 +107,10 @@ impl<'t> Reader<'t> {
             } else {
                 self.rest_of_line(depth + 1)?
             });
-            if self.next > Some(column) {
+            if self.next > Line::At(column) {
                 return None;
             }
-            if self.next < Some(column) || !self.cursor.is_entry() {
+            if self.next < Line::At(column) || !self.cursor.is_entry() {
                 return Some(items);
             }
         }
