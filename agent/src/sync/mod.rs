@@ -1,8 +1,9 @@
 //! The one task that puts changes in force.
 //!
 //! Nothing is applied before a complete view of all four kinds is there. After that a change goes out at once when it
-//! is quiet; under load, all that came within a window goes out together; it is the longer the more a sync costs. After a failure what was in force stays,
-//! and the next attempt comes after a growing pause. What others do to the table is undone as soon as the kernel tells.
+//! is quiet; under load, all that came within a window goes out together; it is the longer the more a sync costs, except
+//! where the start of a pod waits. After a failure what was in force stays, and the next attempt comes after a growing
+//! pause. What others do to the table is undone as soon as the kernel tells.
 
 mod alarm;
 mod saver;
@@ -49,6 +50,11 @@ impl Backlog {
         !self.batches.is_empty() && self.complete.len() == Kind::ALL.len()
     }
 
+    /// Whether the start of a pod waits for one of the changes.
+    fn is_waited_for(&self) -> bool {
+        self.batches.iter().any(|batch| batch.ticket > 0)
+    }
+
     fn changes(&self) -> usize {
         self.batches.iter().map(|batch| batch.changes.len()).sum()
     }
@@ -87,7 +93,9 @@ where
                     backlog.add(batch);
                 }
                 shared.metrics().queue.set(gauge(backlog.changes()));
-                if backlog.is_due() {
+                if backlog.is_due() && backlog.is_waited_for() {
+                    schedule.waited_for(now());
+                } else if backlog.is_due() {
                     schedule.change(now());
                 }
             }

@@ -92,6 +92,19 @@ impl Schedule {
         self.sync.get_or_insert(end.map_or(now, |end| end.max(now)));
     }
 
+    /// A pod's start waits since `now` for what has come: it need not wait for other changes to gather, as long as no
+    /// failure asks for a pause.
+    pub fn waited_for(&mut self, now: Instant) {
+        let end = self
+            .last_begin
+            .map(|begin| begin + self.timing.shortest_window);
+        let due = end.map_or(now, |end| end.max(now));
+        let known = self.sync.get_or_insert(due);
+        if self.failures == 0 {
+            *known = due.min(*known);
+        }
+    }
+
     /// How long to gather changes, by what the last sync cost: what is cheap need not wait for company.
     fn window(&self) -> Duration {
         let Timing {
@@ -197,6 +210,27 @@ mod tests {
         schedule.done(Task::Sync, start + 60 * MS);
         schedule.change(start + 300 * MS);
         assert_eq!(sync_at(&schedule), Some(start + 300 * MS));
+    }
+
+    #[test]
+    fn what_a_pod_waits_for_does_not_wait_for_company_except_after_a_failure() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Timing::default());
+        schedule.waited_for(start);
+        assert_eq!(sync_at(&schedule), Some(start));
+        schedule.begin(start);
+        schedule.waited_for(start + MS);
+        assert_eq!(sync_at(&schedule), Some(start + 5 * MS));
+        schedule.begin(start + 5 * MS);
+        schedule.done(Task::Sync, start + 25 * MS);
+        schedule.change(start + 26 * MS);
+        assert_eq!(sync_at(&schedule), Some(start + 55 * MS));
+        schedule.waited_for(start + 30 * MS);
+        assert_eq!(sync_at(&schedule), Some(start + 30 * MS));
+        schedule.begin(start + 30 * MS);
+        schedule.failed(start + 40 * MS, 1.0);
+        schedule.waited_for(start + 41 * MS);
+        assert_eq!(sync_at(&schedule), Some(start + 240 * MS));
     }
 
     #[test]
