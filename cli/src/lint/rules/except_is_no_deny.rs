@@ -88,24 +88,23 @@ fn check_namespace(
         if excepting.is_empty() {
             continue;
         }
-        // Every group whose pods are all the pods of this one, and perhaps more.
-        let others: Vec<&Grant<'_>> = groups
-            .iter()
-            .filter(|(other, _)| selector_covers(other, subjects))
-            .flat_map(|(_, grants)| grants)
-            .collect();
-        // In this input other groups may be for the same pods by other labels.
         let pods = input.world.pods_in(namespace).iter();
         let selected: Vec<_> = pods.filter(|pod| subjects.matches(&pod.labels)).collect();
         let covers_shown = |other: &Selector| {
             let mut pods = selected.iter();
             !selected.is_empty() && pods.all(|pod| other.matches(&pod.labels))
         };
-        let shown = groups
-            .iter()
-            .filter(|(other, _)| !selector_covers(other, subjects) && covers_shown(other));
-        let shown: Vec<&Grant<'_>> = shown.flat_map(|(_, grants)| grants).collect();
-        let with_shown: Vec<&Grant<'_>> = others.iter().copied().chain(shown.clone()).collect();
+        // Groups whose pods are all the pods of this one, and perhaps more; then those that are so in this input, by
+        // other labels.
+        let (mut others, mut shown): (Vec<&Grant<'_>>, Vec<&Grant<'_>>) = Default::default();
+        for (other, grants) in groups {
+            if selector_covers(other, subjects) {
+                others.extend(grants);
+            } else if covers_shown(other) {
+                shown.extend(grants);
+            }
+        }
+        let with_shown: Vec<&Grant<'_>> = others.iter().copied().chain(shown).collect();
         // Quickly answers for exceptions that nothing allows, whatever the ports.
         let openings = joined(with_shown.iter().map(|grant| &grant.addresses));
         for grant in excepting {
