@@ -46,16 +46,9 @@ EOM
 The objects are handed to the agent's store as its watches would do it. "Before the kernel" is all but the time in which the kernel works on transactions.
 
 EOM
-    # A fresh namespace for each of two runs.
-    store() {
-        ip netns add "$namespace"
-        ip netns exec "$namespace" "$programs/examples/store" "${small[@]}"
-        ip netns del "$namespace"
-    }
-    first=$(store | awk -F '|' 'NR == 3 { print $6 "of which" $7 "in the kernel" }')
-    echo "In a run right before, start to in force took$first: a virtual machine that reports free memory to its host gets it back page by page, at the cost of who comes first."
-    echo
-    store
+    ip netns add "$namespace"
+    ip netns exec "$namespace" "$programs/examples/store" "${small[@]}"
+    ip netns del "$namespace"
     echo '<!-- agent: end -->'
 } > "$section"
 
