@@ -128,6 +128,7 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
                 let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
                 tracing::debug!(subjects, micros, "in force");
                 self.note(begun, update);
+                self.prepare();
                 Ok(update)
             }
             Err(error) => {
@@ -179,6 +180,13 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
     /// What was [`unsaved`](Self::unsaved) is on disk now.
     pub fn note_saved(&mut self, digest: Digest) {
         self.saved = Some(digest);
+    }
+
+    /// Whoever waited for a change has been told, so this is the time for what the next one would have to do.
+    fn prepare(&mut self) {
+        if let Err(error) = self.dataplane.prepare() {
+            tracing::debug!(%error, "standing flows could not be prepared; a change will");
+        }
     }
 
     /// Whether what is known may replace what was found.

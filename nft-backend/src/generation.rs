@@ -22,7 +22,14 @@
 //! A flow whose mark was cleared is merely evaluated again. The clearing costs one conntrack dump
 //! every 2^(n-1) bumps: with the default 8 bits every 128.
 //!
+//! # Clearing ahead
+//! None of this asks that the clearing comes right before the first number of an era. While the last number of the other
+//! era is in force, it may run at any time, so [`Live::clear_ahead`] runs it when no change waits for it. Where an era has
+//! one number alone, as one of two bits, that number is its first, and packets that met the rule before it may still be
+//! under way; there it is left to the change.
+//!
 //! [`Kernel::clear_marks`]: crate::kernel::Kernel::clear_marks
+//! [`Live::clear_ahead`]: crate::live::Live::clear_ahead
 
 use std::fmt;
 
@@ -92,6 +99,13 @@ impl MarkBits {
     /// Whether the marks must be cleared before `next` comes into force after `current`.
     pub const fn must_clear(self, current: Generation, next: Generation) -> bool {
         self.era(current) != self.era(next)
+    }
+
+    /// Whether the marks can be cleared while `current` is in force, for the generation after it: it is the last of its
+    /// era, and not the first.
+    pub const fn can_clear_ahead(self, current: Generation) -> bool {
+        let is_first = current.0 == 1 || self.era(Generation(current.0 - 1)) != self.era(current);
+        self.must_clear(current, self.next(current)) && !is_first
     }
 
     const fn last(self) -> Generation {
@@ -174,5 +188,17 @@ mod tests {
                 current = next;
             }
         }
+    }
+
+    #[test]
+    fn marks_are_cleared_ahead_at_the_last_number_of_an_era_that_has_several() {
+        let ahead = |mask| {
+            let bits = MarkBits::from_mask(mask).unwrap();
+            let numbers = (1..=bits.last().0).filter(|n| bits.can_clear_ahead(Generation(*n)));
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(ahead(0x3), [3]);
+        assert_eq!(ahead(0x70), [3, 7]);
+        assert_eq!(ahead(0xff00_0000), [127, 255]);
     }
 }

@@ -5,6 +5,7 @@ use crate::delta::Delta;
 use crate::diff::{self, Plan, Step};
 use crate::digest::Digest;
 use crate::fake_table::follow;
+use crate::generation::{Generation, MarkBits};
 use crate::in_force::InForce;
 use crate::kernel::{ApplyError, Kernel};
 use crate::load::{self, LoadError, StandingFlows};
@@ -20,6 +21,8 @@ pub struct Live {
     contents: Option<Ruleset>,
     /// What is known of the contents besides; `None` after a failure, when only comparing tells what is to be done.
     index: Option<Index>,
+    /// The generation that has been in force ever since the marks were cleared for the one after it.
+    cleared: Option<(MarkBits, Generation)>,
 }
 
 /// How an update was made.
@@ -65,6 +68,7 @@ impl Live {
             config,
             contents: None,
             index: None,
+            cleared: None,
         }
     }
 
@@ -75,12 +79,12 @@ impl Live {
 
     /// Forgets what is in force, so that the next update loads all of it.
     pub fn forget(&mut self) {
-        (self.contents, self.index) = (None, None);
+        (self.contents, self.index, self.cleared) = (None, None, None);
     }
 
     /// Takes this for what is in force, under the names that it has in the kernel.
     pub(crate) fn assume(&mut self, contents: Ruleset) {
-        (self.contents, self.index) = (Some(contents), None);
+        (self.contents, self.index, self.cleared) = (Some(contents), None, None);
     }
 
     /// Puts a ruleset from [`lay_out`](crate::layout::lay_out) in force.
@@ -137,7 +141,27 @@ impl Live {
         self.carry_out(kernel, (contents, index), planned, delta.to)
     }
 
+    /// Clears the marks of standing flows when the next change that takes a permission away would have to, so that it need
+    /// not: for a moment at which no change waits. It costs one conntrack dump, once in 2^(n-1) such changes with n mark
+    /// bits, and otherwise nothing.
+    ///
+    /// # Errors
+    /// When the kernel refuses; then the change clears them, as it would have.
+    pub fn clear_ahead(&mut self, kernel: &mut dyn Kernel) -> Result<(), ApplyError> {
+        let generation = self.index.as_ref().and_then(|index| index.generation);
+        let Some((bits, current)) = generation.filter(|(bits, now)| bits.can_clear_ahead(*now))
+        else {
+            return Ok(());
+        };
+        if self.cleared != generation {
+            kernel.clear_marks(bits)?;
+            self.cleared = Some((bits, current));
+        }
+        Ok(())
+    }
+
     fn load(&mut self, kernel: &mut dyn Kernel, desired: &Ruleset) -> Result<Update, UpdateError> {
+        self.cleared = None;
         let failed = |source| LoadError::Step {
             step: load::Step::List,
             source,
@@ -159,6 +183,11 @@ impl Live {
         digest: Digest,
     ) -> Result<Update, UpdateError> {
         let steps = plan.steps.len();
+        // The first bump of a plan is from the generation in force, so it is the one that was cleared for.
+        let mut cleared = self
+            .cleared
+            .take()
+            .filter(|ahead| index.generation == Some(*ahead));
         for (index, step) in plan.steps.iter().enumerate() {
             let failed = |source| UpdateError::Step {
                 step: index + 1,
@@ -166,6 +195,7 @@ impl Live {
                 source,
             };
             match step {
+                Step::ClearMarks(_) if cleared.take().is_some() => {}
                 Step::ClearMarks(bits) => {
                     if let Err(error) = kernel.clear_marks(*bits) {
                         self.contents = Some(contents);
@@ -187,6 +217,7 @@ impl Live {
             None => index = Index::of(&contents).ok_or(UpdateError::OutOfStep)?,
         }
         debug_assert!(index.is_of(&contents), "the index follows the contents");
+        self.cleared = cleared.filter(|ahead| index.generation == Some(*ahead));
         (self.contents, self.index) = (Some(contents), Some(index));
         Ok(if plan.steps.is_empty() {
             Update::Nothing

@@ -13,7 +13,7 @@ use std::time::Instant;
 use nft_backend::config::Config;
 use nft_backend::digest::Digest;
 use nft_backend::guard::{Guard, GuardError};
-use nft_backend::kernel::Kernel;
+use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::layout::LayoutError;
 use nft_backend::live::Update;
 use nft_backend::netlink::Netlink;
@@ -99,6 +99,14 @@ impl<K: Kernel, N: Notices> Dataplane<K, N> {
     /// As [`look`](Self::look).
     pub fn verify(&mut self) -> Result<Handled, DataplaneError> {
         Ok(self.guard.verify()?)
+    }
+
+    /// Does ahead what one of the next changes would have to do with standing flows: for a moment at which none waits.
+    ///
+    /// # Errors
+    /// When the kernel refuses; then the change does it.
+    pub fn prepare(&mut self) -> Result<(), ApplyError> {
+        self.guard.clear_ahead()
     }
 
     /// When to [`look`](Self::look) though nothing is told: what is to be repaired waits until then.

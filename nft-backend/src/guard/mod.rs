@@ -135,6 +135,15 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
         self.handle()
     }
 
+    /// Clears the marks of standing flows ahead of the change that would have to, if the next one may be it: for a moment
+    /// at which no change waits.
+    ///
+    /// # Errors
+    /// As [`Live::clear_ahead`]: the change makes up for it.
+    pub fn clear_ahead(&mut self) -> Result<(), ApplyError> {
+        self.live.clear_ahead(&mut self.kernel)
+    }
+
     /// When to call [`handle`](Self::handle) though nothing is told: at once, or when a repair that was
     /// postponed or failed may be tried; `None` when nothing is to be repaired.
     pub fn due(&mut self) -> Option<Instant> {
