@@ -170,6 +170,28 @@ async fn many_changes_under_load_are_one_update() {
     assert_eq!(syncs(&running), before + 1);
 }
 
+/// With time as it is, by which a sync takes some, so that the window after it is the longest.
+#[tokio::test]
+async fn what_the_start_of_a_pod_waits_for_takes_along_what_was_gathered() {
+    let hour = Duration::from_secs(3_600);
+    let timing = Timing {
+        window: hour,
+        share: u32::MAX,
+        ..Timing::default()
+    };
+    let running = complete(start_by(timing, |enforcer| enforcer)).await;
+    let change = |number| batch(Kind::Pods, Some(pod(number)), false);
+    running.queue.send(change(1)).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(pods(&running), 0);
+    let waited_for = Batch {
+        ticket: 1,
+        ..change(2)
+    };
+    running.queue.send(waited_for).await.unwrap();
+    settle(|| pods(&running) == 2).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_update_is_tried_again_by_itself() {
     let running = start_complete().await;
