@@ -70,7 +70,7 @@ fuzz: ## fuzz each reader of foreign text for a minute, or FUZZ_SECONDS (needs a
 	cd cli && $(FUZZ) build $(FUZZ_BUILD)
 	cd cli && for target in $(notdir $(basename $(wildcard cli/fuzz/fuzz_targets/*.rs))); do \
 		mkdir -p fuzz/corpus/$$target && \
-		$(FUZZ) run $(FUZZ_BUILD) $$target fuzz/corpus/$$target ../testdata tests/output -- \
+		$(FUZZ) run $(FUZZ_BUILD) $$target fuzz/corpus/$$target ../testdata fuzz/seeds -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
