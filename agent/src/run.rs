@@ -1,11 +1,13 @@
 //! Joins the parts of the agent and runs them until it is told to stop.
 
+use std::convert::Infallible;
+
 use anyhow::{Context, bail};
 use nft_backend::names::Name;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch as channel};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::{mpsc, oneshot, watch as channel};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use crate::args::{self, Http, Mode, Run};
 use crate::client::client;
@@ -17,7 +19,7 @@ use crate::enforcer::Enforcer;
 use crate::install::{self, InstallError, Installer};
 use crate::state::Store;
 use crate::status::Shared;
-use crate::sync::{self, Alarm, Timing};
+use crate::sync::{self, Alarm, SyncError, Timing};
 use crate::{http, quarantine, report, spoofing, topology, watch};
 
 /// How many batches may wait between watches and sync; watches pause when there are more.
@@ -88,10 +90,12 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
         .saving_to(store)
         .reporting_to(reporter);
     tracing::info!(node, "following the cluster");
-    let stop = stop()?;
-    let sync = sync::run(enforcer, queue, alarm, Timing::default(), shared, stop);
+    let (running, given_up) = oneshot::channel();
+    let stop = stop(given_up)?;
+    let mut sync =
+        spawn_blocking(|| sync::run(enforcer, queue, alarm, Timing::default(), shared, stop));
     let ended = tokio::select! {
-        done = sync => done.context("the sync came to a sudden end"),
+        done = &mut sync => synced(done),
         Some(ended) = watches.join_next() => {
             ended.context("a watch came to a sudden end").and_then(|()| bail!("a watch ended"))
         }
@@ -105,6 +109,12 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
             Err(error) => Err(error).context("the HTTP server came to a sudden end"),
         },
     };
+    drop(running);
+    let ended = if sync.is_finished() {
+        ended
+    } else {
+        ended.and(synced(sync.await))
+    };
     watches.abort_all();
     plugin.abort_all();
     events.abort();
@@ -114,6 +124,11 @@ pub async fn run(options: Run) -> anyhow::Result<()> {
     drop(lock);
     tracing::info!("ended; the rules stay in force");
     ended
+}
+
+/// How the thread of the sync ended.
+fn synced(done: Result<Result<(), SyncError>, JoinError>) -> anyhow::Result<()> {
+    Ok(done.context("the sync came to a sudden end")??)
 }
 
 /// What installs the CNI plugin, if it is to be installed.
@@ -177,13 +192,15 @@ async fn listen(place: Http, option: &str) -> anyhow::Result<Option<TcpListener>
     Ok(Some(listener))
 }
 
-fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+/// Ends when the process is told to stop, or when nobody holds the other end of `given_up` any more.
+fn stop(given_up: oneshot::Receiver<Infallible>) -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = given_up => {}
         }
     })
 }

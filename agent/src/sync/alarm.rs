@@ -10,21 +10,19 @@ use tokio::io::unix::AsyncFd;
 
 /// A descriptor that becomes readable when there is something to look at.
 #[derive(Debug)]
-pub struct Alarm(Option<AsyncFd<OwnedFd>>);
+pub struct Alarm(Option<OwnedFd>);
+
+/// An alarm that a runtime waits for.
+#[derive(Debug)]
+pub(super) struct Listening(Option<AsyncFd<OwnedFd>>);
 
 impl Alarm {
     /// The alarm of this descriptor, which does not block and stays with its owner.
     ///
     /// # Errors
-    /// When the system does not wait for such a descriptor.
-    #[expect(
-        deprecated,
-        reason = "it is unsound for a descriptor that is closed too early; this one is owned, and the other way is unsafe code"
-    )]
+    /// When the process may have no more descriptors.
     pub fn of(source: &impl AsFd) -> io::Result<Self> {
-        let descriptor = source.as_fd().try_clone_to_owned()?;
-        let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
-        Ok(Self(Some(descriptor)))
+        Ok(Self(Some(source.as_fd().try_clone_to_owned()?)))
     }
 
     /// One that never rings, where nobody tells of changes.
@@ -32,9 +30,24 @@ impl Alarm {
         Self(None)
     }
 
+    /// Has the runtime of the calling task wait for it.
+    ///
+    /// # Errors
+    /// When the system does not wait for such a descriptor.
+    #[expect(
+        deprecated,
+        reason = "it is unsound for a descriptor that is closed too early; this one is owned, and the other way is unsafe code"
+    )]
+    pub(super) fn listen(self) -> io::Result<Listening> {
+        let readable = |descriptor| AsyncFd::with_interest(descriptor, Interest::READABLE);
+        Ok(Listening(self.0.map(readable).transpose()?))
+    }
+}
+
+impl Listening {
     /// Waits until it rings. Whoever waited reads everything there is then: it rings again only for what comes later, and
     /// not for what somebody has read before.
-    pub async fn rings(&self) {
+    pub(super) async fn rings(&self) {
         let Some(descriptor) = &self.0 else {
             return pending().await;
         };
@@ -75,7 +88,7 @@ mod tests {
     async fn it_rings_for_what_comes_and_not_for_what_was_read() {
         let (mut near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let alarm = Alarm::of(&near).unwrap();
+        let alarm = Alarm::of(&near).unwrap().listen().unwrap();
         assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
         for _ in 0..2 {
             far.write_all(b"x").unwrap();
@@ -87,6 +100,10 @@ mod tests {
             near.read_exact(&mut [0]).unwrap();
             assert!(timeout(A_MOMENT, alarm.rings()).await.is_err());
         }
-        assert!(timeout(A_MOMENT, Alarm::silent().rings()).await.is_err());
+        assert!(
+            timeout(A_MOMENT, Alarm::silent().listen().unwrap().rings())
+                .await
+                .is_err()
+        );
     }
 }

@@ -1,4 +1,7 @@
-//! The one task that puts changes in force.
+//! The one thread that puts changes in force.
+//!
+//! It has a runtime of its own and works on its own thread: between a change that comes and its being in force nothing is
+//! handed to another thread, and what the kernel tells of our own transactions, while they are being made, wakes nobody.
 //!
 //! Nothing is applied before a complete view of all four kinds is there. After that a change goes out at once when it
 //! is quiet; under load, all that came within a window goes out together; it is the longer the more a sync costs, except
@@ -14,20 +17,23 @@ pub use schedule::{Schedule, Task, Timing};
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 
 use nft_backend::kernel::Kernel;
 use nft_backend::notifications::Notices;
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
-use crate::enforcer::{Enforcer, Unsaved};
+use crate::enforcer::Enforcer;
 use crate::jitter;
 use crate::kind::Kind;
 use crate::metrics::gauge;
 use crate::status::Shared;
 use crate::watch::Batch;
+use alarm::Listening;
 use saver::Saver;
 
 /// Changes that wait, and which kinds have been seen as a whole.
@@ -60,23 +66,48 @@ impl Backlog {
     }
 }
 
+/// Why a sync came to an end that it should not.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The system has no means of waiting.
+    #[error("cannot wait for changes: {0}")]
+    Waiting(#[from] io::Error),
+    /// Writing the rules to disk panicked.
+    #[error(transparent)]
+    Panicked(#[from] JoinError),
+}
+
 /// Puts what `queue` brings in force until `stop` ends or nobody sends any more, and looks after the table whenever
-/// `alarm` rings. The rules stay when it ends.
+/// `alarm` rings. It keeps the calling thread as long. The rules stay when it ends.
 ///
 /// # Errors
-/// When the enforcing thread panicked: nobody knows its state then, and the process should start anew.
-pub async fn run<K, N>(
-    mut enforcer: Enforcer<K, N>,
-    mut queue: Receiver<Batch>,
+/// When it cannot wait for anything.
+///
+/// # Panics
+/// When a part of it does: nobody knows its state then, and the process should start anew.
+pub fn run<K: Kernel, N: Notices>(
+    enforcer: Enforcer<K, N>,
+    queue: Receiver<Batch>,
     alarm: Alarm,
     timing: Timing,
     shared: Shared,
     stop: impl Future<Output = ()>,
-) -> Result<(), JoinError>
-where
-    K: Kernel + Send + 'static,
-    N: Notices + Send + 'static,
-{
+) -> Result<(), SyncError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let alarm = alarm.listen()?;
+        Ok(follow(enforcer, queue, alarm, timing, shared, stop).await?)
+    })
+}
+
+async fn follow<K: Kernel, N: Notices>(
+    mut enforcer: Enforcer<K, N>,
+    mut queue: Receiver<Batch>,
+    alarm: Listening,
+    timing: Timing,
+    shared: Shared,
+    stop: impl Future<Output = ()>,
+) -> Result<(), JoinError> {
     let mut stop = pin!(stop);
     let mut schedule = Schedule::new(timing);
     let mut backlog = Backlog::default();
@@ -113,10 +144,15 @@ where
                     }
                     _ => Vec::new(),
                 };
-                let done = spawn_blocking(move || work(enforcer, task, batches)).await?;
-                let succeeded = done.succeeded;
-                enforcer = done.enforcer;
-                saver.write(done.unsaved);
+                let succeeded = match task {
+                    Task::Sync => enforcer.sync(batches).is_ok(),
+                    Task::Look => enforcer.look().is_ok(),
+                    Task::Verify => enforcer.verify().is_ok(),
+                    Task::Save => {
+                        saver.write(enforcer.unsaved());
+                        true
+                    }
+                };
                 shared.metrics().queue.set(gauge(backlog.changes()));
                 schedule.done(task, now());
                 if !succeeded {
@@ -140,39 +176,8 @@ where
         }
     }
     saver.drain().await?;
-    saver.write(spawn_blocking(move || enforcer.unsaved()).await?);
+    saver.write(enforcer.unsaved());
     saver.drain().await
-}
-
-/// What became of a task.
-struct Done<K, N> {
-    enforcer: Enforcer<K, N>,
-    succeeded: bool,
-    /// What is to be written to disk.
-    unsaved: Option<Unsaved>,
-}
-
-/// Does one task.
-fn work<K: Kernel, N: Notices>(
-    mut enforcer: Enforcer<K, N>,
-    task: Task,
-    batches: Vec<Batch>,
-) -> Done<K, N> {
-    let mut unsaved = None;
-    let succeeded = match task {
-        Task::Sync => enforcer.sync(batches).is_ok(),
-        Task::Look => enforcer.look().is_ok(),
-        Task::Verify => enforcer.verify().is_ok(),
-        Task::Save => {
-            unsaved = enforcer.unsaved();
-            true
-        }
-    };
-    Done {
-        enforcer,
-        succeeded,
-        unsaved,
-    }
 }
 
 /// tokio's clock, which tests can hold.

@@ -12,6 +12,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 struct Running {
@@ -38,10 +39,10 @@ fn start_by(
     let (queue, receiver) = channel(1_000);
     let (stop, stopped) = oneshot::channel();
     let stopped = async { stopped.await.unwrap_or_default() };
-    let task = run(
+    let task = follow(
         enforcer,
         receiver,
-        Alarm::silent(),
+        Alarm::silent().listen().unwrap(),
         timing,
         shared.clone(),
         stopped,

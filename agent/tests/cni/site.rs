@@ -31,7 +31,7 @@ pub(crate) struct Site {
     watches: Sender<Batch>,
     shared: Shared,
     // Last, so that everything else is gone when it ends.
-    runtime: Runtime,
+    _runtime: Runtime,
 }
 
 impl Site {
@@ -63,7 +63,7 @@ impl Site {
             folder,
             watches,
             shared,
-            runtime,
+            _runtime: runtime,
         };
         let Some(node) = node else {
             // Nobody takes the batches, and nobody says that the agent is ending.
@@ -73,20 +73,11 @@ impl Site {
         let (nft, config) = (Nft::new().in_namespace(node.path()), Config::default());
         let notices = Notifications::of(&nft, &config.table).unwrap();
         let dataplane = Dataplane::new(NODE, config, Netlink::beside(nft), notices).unwrap();
-        let entered = this.runtime.enter();
         let alarm = Alarm::of(&dataplane).unwrap();
-        drop(entered);
         let enforcer = Enforcer::new(NODE, dataplane, this.shared.clone());
+        let (timing, shared) = (Timing::default(), this.shared.clone());
         let never = std::future::pending();
-        let timing = Timing::default();
-        this.runtime.spawn(sync::run(
-            enforcer,
-            queue,
-            alarm,
-            timing,
-            this.shared.clone(),
-            never,
-        ));
+        std::thread::spawn(move || sync::run(enforcer, queue, alarm, timing, shared, never));
         let node = Event::Node(Node {
             name: NODE.into(),
             addresses: vec![],
