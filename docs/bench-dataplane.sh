@@ -41,6 +41,8 @@ The kernel finds a set by walking the list of a table's sets and comparing names
 for each, and what changes most often is made first. An element that leads to a chain makes it walk all chains and entries of maps before it commits (`nft_table_validate`, which a
 `goto` asks for as a `jump` does); that is what a local pod costs more than a peer. A map from addresses to classes before one from classes to chains would spare the walk, and nft's language (1.0.6) has no such lookup. Kernels that remember which chains they have walked (`nft_chain_vstate_valid`) walk each once: 6.18 and Debian's 6.1 as tried
 take no longer for many egress classes beside many ingress classes. One that does not remember walks every ingress class from every egress class.
+Marks of standing flows are cleared ahead, once in 128 changes that take a permission away, after whoever waited for a change has been told, and not within an event's time: a conntrack dump, and the
+close of its socket, which waits for the kernel to clean up after the transactions before.
 "Nothing" is a transaction without a change, in turns with the events: what its p99 is above its p50 is the machine's.
 
 EOM
