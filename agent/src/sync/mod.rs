@@ -137,15 +137,11 @@ async fn follow<K: Kernel, N: Notices>(
                     schedule.save_failed(now());
                     continue;
                 }
-                let batches = match task {
+                let succeeded = match task {
                     Task::Sync => {
                         schedule.begin(now());
-                        std::mem::take(&mut backlog.batches)
+                        enforcer.sync(std::mem::take(&mut backlog.batches)).is_ok()
                     }
-                    _ => Vec::new(),
-                };
-                let succeeded = match task {
-                    Task::Sync => enforcer.sync(batches).is_ok(),
                     Task::Look => enforcer.look().is_ok(),
                     Task::Verify => enforcer.verify().is_ok(),
                     Task::Save => {
