@@ -10,10 +10,12 @@ mod common;
 use common::flows::{LONG, SHORT, alive, begin, silent, translate_service};
 use common::netns::run_in;
 use common::pair::{DB, NODE, WEB, build, in_each_family, rules};
+use common::shared::Shared;
 use common::wire::put_in_force;
 use nft_backend::config::Config;
 use nft_backend::fake::FakeKernel;
 use nft_backend::generation::MarkBits;
+use nft_backend::guard::Guard;
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::live::{Live, Update};
 use nft_backend::ruleset::Ruleset;
@@ -153,6 +155,32 @@ fn marks_are_cleared_again_when_what_is_in_force_was_not_known_in_between() {
         live.update(kernel, narrow).unwrap_err();
     };
     assert_eq!(cleared_in_all(refused), first_and_ahead + 1);
+}
+
+#[test]
+fn marks_are_cleared_again_after_somebody_changed_elements() {
+    let config = with_marks(0x70);
+    let [wide, narrow] = wide_and_narrow(&config);
+    let cleared_in_all = |is_changed: bool| {
+        let mut kernel = Shared::<FakeKernel>::default();
+        let mut guard = Guard::new(kernel.clone(), kernel.clone(), config.clone());
+        guard.update(wide.clone()).unwrap();
+        while generation(&kernel, &config) != "3" {
+            guard.update(narrow.clone()).unwrap();
+            guard.update(wide.clone()).unwrap();
+        }
+        guard.clear_ahead().unwrap();
+        if is_changed {
+            kernel.delete_elements(&config.table);
+        }
+        guard.update(narrow.clone()).unwrap();
+        assert_eq!(generation(&kernel, &config), "4");
+        assert_eq!(guard.repairs(), u64::from(is_changed));
+        kernel.kernel.borrow().cleared().len()
+    };
+    let first_and_ahead = 2;
+    assert_eq!(cleared_in_all(false), first_and_ahead);
+    assert_eq!(cleared_in_all(true), first_and_ahead + 1);
 }
 
 /// With two bits there are three generations, so the number on a silent flow is soon in force again, whether its mark was

@@ -6,6 +6,7 @@ use crate::kind::Kind;
 use crate::topology::Holder;
 use crate::watch::{Change, Identity, Trouble};
 use nft_backend::config::Config;
+use nft_backend::generation::MarkBits;
 use nft_backend::kernel::{ApplyError, Kernel};
 use policy_core::{Node, PodId, lower};
 use serde_json::{Value, json};
@@ -78,6 +79,43 @@ fn the_first_sync_loads_and_later_ones_change_what_differs() {
     let another = vec![batch(Kind::Pods, vec![pod("db", "10.0.0.2")])];
     assert_eq!(enforcer.sync(another).unwrap(), Update::Increment);
     assert_eq!(shared.document()["counts"]["pods"], 2);
+}
+
+#[test]
+fn marks_are_cleared_after_the_change_before_the_one_that_needs_it() {
+    let marks = MarkBits::from_mask(0x70).ok();
+    let config = Config {
+        marks,
+        ..Config::default()
+    };
+    let (mut enforcer, _, held) = enforcer_of(config);
+    let cleared = || held.kernel(|kernel| kernel.cleared().len());
+    let generation = || {
+        let in_force = held.outline(&Config::default().table).unwrap().unwrap();
+        in_force.generation().unwrap().1.to_string()
+    };
+    let pods = [
+        pod("a", "10.0.0.1"),
+        pod("b", "10.0.0.2"),
+        pod("c", "10.0.0.3"),
+    ];
+    enforcer
+        .sync(vec![batch(Kind::Pods, pods.to_vec())])
+        .unwrap();
+    let at_first = cleared();
+    let mut isolate = |name: &str| {
+        let event = policy(
+            name,
+            &json!({"podSelector": {"matchLabels": {"app": name}}}),
+        );
+        enforcer
+            .sync(vec![batch(Kind::Policies, vec![event])])
+            .unwrap();
+        (generation(), cleared() - at_first)
+    };
+    assert_eq!(isolate("a"), ("2".to_owned(), 0));
+    assert_eq!(isolate("b"), ("3".to_owned(), 1));
+    assert_eq!(isolate("c"), ("4".to_owned(), 1));
 }
 
 #[test]

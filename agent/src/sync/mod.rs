@@ -73,7 +73,7 @@ pub enum SyncError {
     #[error("cannot wait for changes: {0}")]
     Waiting(#[from] io::Error),
     /// Writing the rules to disk panicked.
-    #[error(transparent)]
+    #[error("writing the rules to disk came to a sudden end: {0}")]
     Panicked(#[from] JoinError),
 }
 
