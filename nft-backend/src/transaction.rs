@@ -150,6 +150,20 @@ impl Transaction {
         self.commands.push(Command::FlushChain(chain));
     }
 
+    /// How many elements and entries of maps it makes or deletes by name.
+    pub fn elements(&self) -> usize {
+        let of_command = |command: &Command| match command {
+            Command::Add(Object::Elements { elements, .. })
+            | Command::Create(Object::Elements { elements, .. })
+            | Command::Delete(Target::Elements { elements, .. }) => elements.len(),
+            Command::Add(Object::Entries { entries, .. })
+            | Command::Create(Object::Entries { entries, .. })
+            | Command::Delete(Target::Entries { entries, .. }) => entries.len(),
+            _ => 0,
+        };
+        self.commands.iter().map(of_command).sum()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use policy_core::incremental::Changes;
 
-use super::{Guard, GuardError, Handled};
+use super::{Guard, GuardError, Handled, Unheard};
 use crate::config::Config;
 use crate::kernel::Kernel;
 use crate::layout::LayoutError;
@@ -54,7 +54,8 @@ impl<K: Kernel, N: Notices> Guard<K, N, Ruleset> {
         // A repair that fails is tried again, and what keeps it from being made is told below.
         let _ = self.handle();
         self.desired = desired;
-        let updated = self.live.update(&mut self.kernel, &self.desired);
+        let mut kernel = Unheard::new(&mut self.kernel, &mut self.notices, &mut self.own);
+        let updated = self.live.update(&mut kernel, &self.desired);
         self.conclude(updated.map_err(GuardError::from))
     }
 }
@@ -82,10 +83,11 @@ impl<K: Kernel, N: Notices> Guard<K, N, Node> {
         // As in `update`. What this puts in force is what was desired until now.
         let handled = self.handle();
         let delta = self.desired.take(changes);
-        let mut updated = self.live.update_by(&mut self.kernel, &delta);
+        let mut kernel = Unheard::new(&mut self.kernel, &mut self.notices, &mut self.own);
+        let mut updated = self.live.update_by(&mut kernel, &delta);
         if updated == Err(UpdateError::OutOfStep) {
             updated = match self.desired.ruleset() {
-                Ok(desired) => self.live.update(&mut self.kernel, &desired),
+                Ok(desired) => self.live.update(&mut kernel, &desired),
                 Err(error) => return self.conclude(Err(error.into())),
             };
         }

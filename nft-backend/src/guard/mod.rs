@@ -6,6 +6,8 @@
 //! be compared. Both move the generation on where a permission was in force that should not be, so
 //! flows that came in through the gap do not stay.
 //!
+//! Of a large transaction of ours nothing is told ([`Notices::pause`]), and a transaction that somebody else carried out
+//! meanwhile counts as a lost message.
 //! When messages were lost, or [`Guard::verify`] asks for it, the table is compared instead.
 //!
 //! Another program may undo each repair. Then repairs are made at a bounded rate
@@ -13,8 +15,10 @@
 
 mod desired;
 mod outcome;
+mod unheard;
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -32,6 +36,7 @@ use crate::transaction::{Target, Transaction};
 
 pub use desired::Desired;
 pub use outcome::{GuardError, Handled, Repair};
+use unheard::Unheard;
 
 /// Of a long quarrel the first of these are told.
 const TOLD: usize = 8;
@@ -53,6 +58,8 @@ pub struct Guard<K, N, D = Ruleset> {
     pace: Pace,
     is_fought: bool,
     repairs: u64,
+    /// The ports of own transactions that will be told.
+    own: Vec<u32>,
 }
 
 /// Why the table may be otherwise than it should.
@@ -75,6 +82,7 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
             pace: Pace::new(Instant::now()),
             is_fought: false,
             repairs: 0,
+            own: Vec::new(),
         }
     }
 
@@ -188,7 +196,8 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
     fn listen(&mut self) -> io::Result<()> {
         let notices = self.notices.read()?;
         // Asked for after reading: what is done by then, has been told.
-        let mut own = self.kernel.take_senders();
+        let mut own = mem::take(&mut self.own);
+        own.extend(self.kernel.take_senders());
         for notice in notices {
             let Notice::Commit(commit) = notice else {
                 self.suspicion.get_or_insert_default();
@@ -265,7 +274,8 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
     /// moved our base chain, that goes first: there is nothing of ours left in it.
     fn put_back(&mut self) -> Result<Update, GuardError> {
         let desired = self.desired.ruleset()?;
-        match self.live.update(&mut self.kernel, &desired) {
+        let mut kernel = Unheard::new(&mut self.kernel, &mut self.notices, &mut self.own);
+        match self.live.update(&mut kernel, &desired) {
             Err(UpdateError::Load(
                 LoadError::NotOurs { .. }
                 | LoadError::BaseChainElsewhere { .. }
@@ -276,8 +286,8 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
         let mut delete = Transaction::new(self.table.clone());
         delete.delete(Target::Table);
         // Somebody may have deleted it by now. If it cannot be deleted, the update fails as before.
-        let deleted = self.kernel.apply(&delete);
-        let updated = self.live.update(&mut self.kernel, &desired);
+        let deleted = kernel.apply(&delete);
+        let updated = self.live.update(&mut kernel, &desired);
         if let (Err(error), Err(_)) = (deleted, &updated) {
             let table = &self.table;
             tracing::warn!(%table, %error, "the table in the place of ours could not be deleted");

@@ -5,15 +5,16 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::batch::{Unencodable, encode};
-use super::exchange::{Failure, Refusal, ask, carry_out};
+use super::exchange::{Failure, Refusal, carry_out};
+use super::question::{generation, number, question};
 use super::set::Shape;
 use super::sets::Sets;
 use super::socket::{Socket, open};
 use super::uapi::{
-    NFPROTO_INET, NFT_MSG_GETGEN, NFT_MSG_GETSET, NFT_MSG_NEWGEN, NFT_MSG_NEWSET, NFTA_GEN_ID,
-    NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE,
+    NFT_MSG_GETSET, NFT_MSG_NEWSET, NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_NAME,
+    NFTA_SET_TABLE,
 };
-use super::writer::{Header, Writer};
+use super::writer::Writer;
 use crate::generation::MarkBits;
 use crate::in_force::InForce;
 use crate::kernel::{ApplyError, Kernel};
@@ -109,25 +110,25 @@ impl Netlink {
     fn learn(&mut self, transaction: &Transaction) -> Result<(), Trouble> {
         let table = &transaction.table;
         if !self.sets.is_about(table) {
-            let generation = self.ask(
-                NFT_MSG_GETGEN,
-                |_| {},
-                |message| number(message, NFT_MSG_NEWGEN, NFTA_GEN_ID),
-            )?;
-            let none = || Trouble::ForNft("the kernel tells no generation".to_owned());
-            self.sets.begin(table, generation.ok_or_else(none)?);
+            let sequence = self.next_number();
+            let generation = generation(self.socket()?, sequence);
+            let generation = generation.map_err(|errno| Trouble::ForNft(words(errno)))?;
+            self.sets.begin(table, generation);
         }
         for set in self.sets.unknown(transaction) {
             let request = |writer: &mut Writer| {
                 writer.put_text(NFTA_SET_TABLE, table.as_str());
                 writer.put_text(NFTA_SET_NAME, set.as_str());
             };
-            let shape = self.ask(NFT_MSG_GETSET, request, |message| {
+            let read = |message: &super::Received<'_>| {
                 let key = number(message, NFT_MSG_NEWSET, NFTA_SET_KEY_TYPE)?;
                 // A set without flags has no such attribute.
                 let flags = message.number(NFTA_SET_FLAGS).unwrap_or_default();
                 Some(Shape::listed(key, flags))
-            })?;
+            };
+            let sequence = self.next_number();
+            let shape = question(self.socket()?, NFT_MSG_GETSET, sequence, request, read);
+            let shape = shape.map_err(|errno| Trouble::ForNft(words(errno)))?;
             let none = || {
                 Trouble::Failed(ApplyError::Refused {
                     stderr: format!("set inet {table} {set}: {}", Errno::ENOENT.desc()),
@@ -138,26 +139,10 @@ impl Netlink {
         Ok(())
     }
 
-    fn ask<T>(
-        &mut self,
-        kind: u16,
-        contents: impl FnOnce(&mut Writer),
-        read: impl Fn(&super::Received<'_>) -> Option<T>,
-    ) -> Result<Option<T>, Trouble> {
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
-        let header = Header {
-            kind,
-            flags: 0,
-            sequence,
-            family: NFPROTO_INET,
-            resource: 0,
-        };
-        let mut writer = Writer::default();
-        writer.message(header, contents);
-        let request = writer.finish().ok_or(Unencodable::TooLong)?;
-        let answer = ask(self.socket()?, &request, sequence, read);
-        answer.map_err(|errno| Trouble::ForNft(words(errno)))
+    fn next_number(&mut self) -> u32 {
+        let number = self.sequence;
+        self.sequence = number.wrapping_add(1);
+        number
     }
 
     fn socket(&mut self) -> Result<&mut dyn Socket, Trouble> {
@@ -228,12 +213,6 @@ impl From<Unencodable> for Trouble {
     }
 }
 
-fn number(message: &super::Received<'_>, kind: u16, attribute: u16) -> Option<u32> {
-    (message.kind() == kind)
-        .then(|| message.number(attribute))
-        .flatten()
-}
-
 fn explain(failure: Failure, transaction: &Transaction) -> Trouble {
     match failure {
         Failure::Refused(refusal) => explain_refusal(&refusal, transaction),
@@ -278,6 +257,7 @@ mod tests {
 
     use super::*;
     use crate::netlink::script::{Reply, Script, answer, generation};
+    use crate::netlink::uapi::NFT_MSG_GETGEN;
     use crate::transaction::Object;
 
     /// A kernel whose answer to the `n`th batch is `answers(n)`, with nft out of reach.

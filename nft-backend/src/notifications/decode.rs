@@ -19,6 +19,7 @@ const NEW_GENERATION: u16 = 15;
 const DELETE_TABLE: u16 = 2;
 /// In the messages about each kind of object the table's name is the first attribute.
 const TABLE: u16 = 1;
+const GENERATION: u16 = 1;
 const PROCESS_ID: u16 = 2;
 const PROCESS_NAME: u16 = 3;
 
@@ -27,6 +28,7 @@ const PROCESS_NAME: u16 = 3;
 pub(super) struct Decoder {
     table: Name,
     changes: Changes,
+    generation: Option<u32>,
 }
 
 impl Decoder {
@@ -34,7 +36,18 @@ impl Decoder {
         Self {
             table,
             changes: Changes::default(),
+            generation: None,
         }
+    }
+
+    /// The generation of nftables that was told of last, by whichever table's transaction; `None` before the first.
+    pub(super) fn generation(&self) -> Option<u32> {
+        self.generation
+    }
+
+    /// Tells it what generation all that is read from now on follows.
+    pub(super) fn follows(&mut self, generation: Option<u32>) {
+        self.generation = generation;
     }
 
     /// The commits that end in this datagram and touched our table.
@@ -48,6 +61,7 @@ impl Decoder {
     /// Forgets the transaction that was being read; parts of it were lost.
     pub(super) fn forget(&mut self) {
         self.changes = Changes::default();
+        self.generation = None;
     }
 
     fn message(&mut self, message: &Received<'_>) -> Option<Commit> {
@@ -56,6 +70,7 @@ impl Decoder {
             return None;
         }
         if kind == NEW_GENERATION {
+            self.generation = message.number(GENERATION);
             let changes = mem::take(&mut self.changes);
             return (!changes.is_empty()).then(|| Commit {
                 port: message.port(),

@@ -1,6 +1,9 @@
 //! Measures changes of a table with 100,000 elements, 400 class chains and 600 sets by netlink and by the nft program, in
-//! turns: `commit NAMESPACE` makes that network namespace's table and prints what each change takes.
+//! turns: `commit NAMESPACE` makes that network namespace's table and prints what each change takes, and what a listener
+//! adds to a load.
 
+mod listened;
+#[path = "../measured/mod.rs"]
 mod measured;
 
 use std::collections::BTreeSet;
@@ -79,7 +82,7 @@ fn main() -> Result<(), Failure> {
         ways.small_changes(|number| &bumps[number as usize % 2])?,
     )?;
     ways.netlink.apply(&remove(&config.table))?;
-    Ok(())
+    listened::measure(&mut out, &ways.nft, &load)
 }
 
 struct Ways {
