@@ -43,13 +43,18 @@ for each, and what changes most often is made first. An element that leads to a 
 take no longer for many egress classes beside many ingress classes. One that does not remember walks every ingress class from every egress class.
 Marks of standing flows are cleared ahead, once in 128 changes that take a permission away, after whoever waited for a change has been told, and not within an event's time: a conntrack dump, and the
 close of its socket, which waits for the kernel to clean up after the transactions before.
-"Nothing" is a transaction without a change, in turns with the events: what its p99 is above its p50 is the machine's.
+A listener hears of each change, as in an agent. "Nothing" is a transaction without a change, in turns with the events: what its p99 is above its p50 is the machine's.
 
 EOM
     table delta
     echo
     echo "### Single transactions at a large table"
     echo
+    cat <<'EOM'
+The first table is made while nobody listens to changes of tables. In the second one somebody does, as an agent's guard: the kernel makes a message for each element and keeps all of them until the
+transaction ends, so a guard does not listen to its own large transactions.
+
+EOM
     table commit
     echo '<!-- data plane: end -->'
 } > "$section"

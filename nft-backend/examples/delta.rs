@@ -1,7 +1,8 @@
 //! Measures what one event costs, from the event to the kernel, on a node with 100,000 elements, 400 chains and 600 sets
 //! in a cluster of 100,000 pods: `delta NAMESPACE` makes that network namespace's table and changes it by netlink. Beside
 //! it, in the same run, the naive way: render the graph anew, compare, and start nft. And in turns with the events, a
-//! transaction without a change: how far its p99 is from its p50 is the machine's doing.
+//! transaction without a change: how far its p99 is from its p50 is the machine's doing. Somebody listens to changes of
+//! tables meanwhile, as in an agent, so the kernel tells each element.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use nft_backend::live::{Live, Update};
 use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
 use nft_backend::node::Node;
+use nft_backend::notifications::{Notices, Notifications};
 use nft_backend::render::render;
 use nft_backend::transaction::{Object, Target, Transaction};
 use policy_core::Pod;
@@ -43,6 +45,7 @@ fn main() -> Result<(), Failure> {
         live: Live::new(config.clone()),
         netlink: Netlink::beside(nft.clone()),
         idle: Netlink::beside(nft.clone()),
+        notices: Notifications::of(&nft, &config.table)?,
         nft,
         config,
     };
@@ -81,6 +84,7 @@ struct Measured {
     netlink: Netlink,
     /// For transactions that change nothing, so that the other one's knowledge of the table stays as it is.
     idle: Netlink,
+    notices: Notifications,
     nft: Nft,
     config: Config,
 }
@@ -107,6 +111,7 @@ impl Measured {
             let begin = Instant::now();
             self.idle.apply(&nothing)?;
             let idle = begin.elapsed();
+            self.notices.read()?;
             let parts = [
                 done - start,
                 resolved - start,
