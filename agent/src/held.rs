@@ -60,4 +60,8 @@ impl Kernel for Held {
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.kernel(|kernel| kernel.clear_marks(bits))
     }
+
+    fn let_packets_through(&mut self) {
+        self.kernel(FakeKernel::let_packets_through);
+    }
 }

@@ -18,6 +18,7 @@ pub struct FakeKernel {
     tables: BTreeMap<Name, Ruleset>,
     applied: Vec<Transaction>,
     cleared: Vec<MarkBits>,
+    waits: Vec<usize>,
     failures: VecDeque<Option<ApplyError>>,
 }
 
@@ -60,6 +61,11 @@ impl FakeKernel {
         &self.cleared
     }
 
+    /// For each wait for packets, how many transactions were carried out before it.
+    pub fn waits(&self) -> &[usize] {
+        &self.waits
+    }
+
     fn outcome(&self, transaction: &Transaction) -> Result<Option<Ruleset>, ApplyError> {
         carry_out(self.tables.get(&transaction.table).cloned(), transaction)
             .map_err(|stderr| ApplyError::Refused { stderr })
@@ -94,6 +100,10 @@ impl Kernel for FakeKernel {
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.cleared.push(bits);
         Ok(())
+    }
+
+    fn let_packets_through(&mut self) {
+        self.waits.push(self.applied.len());
     }
 }
 

@@ -31,6 +31,11 @@ pub trait Kernel {
     /// [`generation`](crate::generation) says when that is needed.
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError>;
 
+    /// Waits until every packet has left the rules that came to them before this call. Before maps are deleted that
+    /// packets were led by, since one that is held up between the two would find nothing there
+    /// ([`passage`](mod@crate::passage)).
+    fn let_packets_through(&mut self);
+
     /// The netlink ports that sent the transactions which were carried out since the last call, one for
     /// each, so that a [`guard`](mod@crate::guard) tells them from what others do. A kernel that does
     /// not know has every change taken for somebody else's, which costs a comparison.

@@ -48,6 +48,7 @@ pub mod nft;
 pub mod node;
 pub mod notifications;
 pub mod pace;
+mod passage;
 mod permissions;
 mod picked_up;
 mod placement;

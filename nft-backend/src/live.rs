@@ -203,6 +203,9 @@ impl Live {
                     }
                 }
                 Step::Apply(transaction) => {
+                    if transaction.deletes_maps() {
+                        kernel.let_packets_through();
+                    }
                     if let Err(error) = kernel.apply(transaction) {
                         self.contents = look(kernel, contents, transaction);
                         return Err(failed(error));

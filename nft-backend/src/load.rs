@@ -168,6 +168,7 @@ pub(crate) fn carry_out(kernel: &mut dyn Kernel, load: &Load) -> Result<(), Load
     }
     kernel.apply(&load.switch).map_err(failed(Step::Switch))?;
     if !load.delete.is_empty() {
+        kernel.let_packets_through();
         kernel.apply(&load.delete).map_err(failed(Step::Delete))?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use crate::in_force::{Counted, InForce};
 use crate::kernel::{ApplyError, Kernel, NftVersion};
 use crate::listing;
 use crate::names::Name;
+use crate::passage;
 use crate::process::{self, Finished, ProcessError};
 use crate::rule_counters::RuleCounts;
 use crate::senders::Senders;
@@ -268,6 +269,10 @@ impl Kernel for Nft {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         conntrack::clear_marks(self.namespace.as_deref(), bits)
+    }
+
+    fn let_packets_through(&mut self) {
+        passage::wait(self.namespace());
     }
 
     /// The kernel gives the first netlink socket of a process the number of the process as its port.

@@ -164,6 +164,12 @@ impl Transaction {
         self.commands.iter().map(of_command).sum()
     }
 
+    /// Whether it deletes maps, which lead packets to chains.
+    pub fn deletes_maps(&self) -> bool {
+        let is_map = |command: &Command| matches!(command, Command::Delete(Target::Map(_)));
+        self.commands.iter().any(is_map)
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()

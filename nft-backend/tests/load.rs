@@ -62,6 +62,22 @@ fn standing_flows_that_are_kept_keep_their_generation() {
     assert_ne!(kept.epoch, first.epoch);
 }
 
+/// A packet that is held up between its way to a map and the lookup would find a deleted one empty.
+#[test]
+fn what_leads_packets_is_deleted_when_those_on_their_way_to_it_are_through() {
+    let (mut kernel, config) = (FakeKernel::new(), Config::default());
+    reload(&mut kernel, &config).unwrap();
+    assert_eq!(kernel.waits(), [0; 0]);
+    for _ in 0..2 {
+        reload(&mut kernel, &config).unwrap();
+    }
+    let deletions = kernel.applied().iter().enumerate();
+    let deletions = deletions.filter(|(_, transaction)| transaction.deletes_maps());
+    let deletions: Vec<usize> = deletions.map(|(index, _)| index).collect();
+    assert_eq!(deletions.len(), 2);
+    assert_eq!(kernel.waits(), deletions);
+}
+
 /// The rule that keeps packets from leaking through a half-made table.
 #[test]
 fn no_transaction_makes_an_object_and_uses_it() {

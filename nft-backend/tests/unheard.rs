@@ -71,6 +71,10 @@ impl Kernel for Disturbed<'_> {
         self.kernel.clear_marks(bits)
     }
 
+    fn let_packets_through(&mut self) {
+        self.kernel.let_packets_through();
+    }
+
     fn take_senders(&mut self) -> Vec<u32> {
         self.kernel.take_senders()
     }

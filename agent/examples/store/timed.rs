@@ -72,6 +72,11 @@ impl Kernel for Timed {
         self.clock.during(|| kernel.clear_marks(bits))
     }
 
+    fn let_packets_through(&mut self) {
+        let kernel = &mut self.kernel;
+        self.clock.during(|| kernel.let_packets_through());
+    }
+
     fn take_senders(&mut self) -> Vec<u32> {
         self.kernel.take_senders()
     }

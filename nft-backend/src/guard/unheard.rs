@@ -57,6 +57,10 @@ impl<K: Kernel, N: Notices> Kernel for Unheard<'_, K, N> {
         self.kernel.clear_marks(bits)
     }
 
+    fn let_packets_through(&mut self) {
+        self.kernel.let_packets_through();
+    }
+
     fn take_senders(&mut self) -> Vec<u32> {
         self.kernel.take_senders()
     }
@@ -106,6 +110,8 @@ mod tests {
         fn clear_marks(&mut self, _: MarkBits) -> Result<(), ApplyError> {
             Ok(())
         }
+
+        fn let_packets_through(&mut self) {}
 
         fn take_senders(&mut self) -> Vec<u32> {
             std::mem::take(&mut self.senders)

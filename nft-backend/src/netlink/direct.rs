@@ -20,6 +20,7 @@ use crate::in_force::InForce;
 use crate::kernel::{ApplyError, Kernel};
 use crate::names::Name;
 use crate::nft::Nft;
+use crate::passage;
 use crate::senders::Senders;
 use crate::transaction::Transaction;
 
@@ -198,6 +199,10 @@ impl Kernel for Netlink {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.nft.clear_marks(bits)
+    }
+
+    fn let_packets_through(&mut self) {
+        passage::wait(self.nft.namespace());
     }
 
     fn take_senders(&mut self) -> Vec<u32> {

@@ -51,6 +51,10 @@ impl<K: Kernel> Kernel for Shared<K> {
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.kernel.borrow_mut().clear_marks(bits)
     }
+
+    fn let_packets_through(&mut self) {
+        self.kernel.borrow_mut().let_packets_through();
+    }
 }
 
 impl<K> Notices for Shared<K> {

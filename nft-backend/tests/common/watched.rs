@@ -51,6 +51,8 @@ impl Watched {
 
 impl Kernel for Watched {
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        let waited = self.kernel.waits().last() == Some(&self.kernel.applied().len());
+        assert!(waited || !transaction.deletes_maps(), "{transaction}");
         self.kernel.apply(transaction)?;
         let Some(table) = self.kernel.table(&transaction.table) else {
             return Ok(());
@@ -79,6 +81,10 @@ impl Kernel for Watched {
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
         self.kernel.clear_marks(bits)
+    }
+
+    fn let_packets_through(&mut self) {
+        self.kernel.let_packets_through();
     }
 }
 
