@@ -33,7 +33,7 @@ pub trait Kernel {
 
     /// Waits until every packet has left the rules that came to them before this call. Before maps are deleted that
     /// packets were led by, since one that is held up between the two would find nothing there
-    /// ([`passage`](mod@crate::passage)).
+    /// (module `passage`).
     fn let_packets_through(&mut self);
 
     /// The netlink ports that sent the transactions which were carried out since the last call, one for
