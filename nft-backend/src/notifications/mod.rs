@@ -186,6 +186,8 @@ impl Notices for Notifications {
             Ok(()) => self.decoder.generation(),
             Err(_) => None,
         };
+        // The end of a transaction that was being told when the pause began is not told any more.
+        self.decoder.forget();
         self.is_deaf = self.socket.add_membership(GROUP).is_err();
         if !self.is_deaf {
             self.follow_on();
