@@ -152,16 +152,7 @@ impl Transaction {
 
     /// How many elements and entries of maps it makes or deletes by name.
     pub fn elements(&self) -> usize {
-        let of_command = |command: &Command| match command {
-            Command::Add(Object::Elements { elements, .. })
-            | Command::Create(Object::Elements { elements, .. })
-            | Command::Delete(Target::Elements { elements, .. }) => elements.len(),
-            Command::Add(Object::Entries { entries, .. })
-            | Command::Create(Object::Entries { entries, .. })
-            | Command::Delete(Target::Entries { entries, .. }) => entries.len(),
-            _ => 0,
-        };
-        self.commands.iter().map(of_command).sum()
+        self.commands.iter().map(Command::elements).sum()
     }
 
     /// Whether it deletes maps, which lead packets to chains.

@@ -82,8 +82,8 @@ pub(crate) fn encode(
     sets: &Sets,
     first: u32,
 ) -> Result<Option<Batch>, Unencodable> {
-    let elements: usize = transaction.commands.iter().map(Command::elements).sum();
-    let size = elements * BYTES_PER_ELEMENT + (transaction.commands.len() + 2) * BYTES_PER_COMMAND;
+    let size = transaction.elements() * BYTES_PER_ELEMENT
+        + (transaction.commands.len() + 2) * BYTES_PER_COMMAND;
     let mut writer = Writer::with_capacity(size);
     writer.message(edge(NFNL_MSG_BATCH_BEGIN, first), |writer| {
         if let Some(generation) = sets.generation() {
