@@ -172,8 +172,8 @@ impl Notices for Notifications {
         }
     }
 
-    /// The kernel allocates a page for each element that anybody is told of, and keeps all of them until the transaction
-    /// ends: 100,000 elements take it 400 MB for a moment. Nobody listens to what he does himself.
+    /// The kernel makes a message of a page or two for each element that anybody is told of, and keeps all of them until
+    /// the transaction ends: for 100,000 elements more than 800 MiB (`docs/benchmarks.md`).
     fn pause(&mut self) -> io::Result<()> {
         self.socket.drop_membership(GROUP)
     }
