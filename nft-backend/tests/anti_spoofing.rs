@@ -8,16 +8,21 @@ mod common;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::ip;
 use common::wire::nft;
 use common::wired::{API, DB, FAR, WEB, build};
 use nft_backend::anti_spoofing::{AntiSpoofing, Done, Own};
-use nopal_lab::{Lab, Namespace, Wiring, patient};
+use nopal_lab::{Lab, Namespace, Wiring, feasible, patient};
 use serde_json::Value;
 
 const PORT: u16 = 9100;
+
+/// How often the tables are made anew under traffic.
+const REMAKES: u32 = 100;
 
 /// The pods of node-a.
 const PODS: [(&str, [&str; 2]); 3] = [("shop/web", WEB), ("shop/db", DB), ("shop/api", API)];
@@ -186,4 +191,58 @@ fn a_routed_pod_cannot_send_with_another_s_address() {
 #[test]
 fn a_pod_on_a_bridge_cannot_send_with_another_s_address() {
     spoofing_ends(Wiring::Bridge { netfilter: true }, "nopalspoofbr");
+}
+
+/// An agent that starts makes the tables as if nothing were known of them, and so does one that repairs them.
+#[test]
+fn nothing_gets_through_while_the_tables_are_made_anew() {
+    let lab = build(Wiring::Ptp, "nopalspoofnew");
+    make_hostile(&lab);
+    let all = own(&lab);
+    let make = || {
+        let mut tables = AntiSpoofing::new(nft(&lab, "node-a"));
+        assert_eq!(tables.enforce(&all).unwrap(), Done::Made);
+    };
+    make();
+    let bind = |pod: &str, address: &str, port: u16| {
+        let bound = SocketAddr::new(ip(address), port);
+        let namespace = lab.pod_namespace(pod).unwrap();
+        namespace.run(|| UdpSocket::bind(bound).unwrap()).unwrap()
+    };
+    let receiver = bind("shop/api", API[0], PORT);
+    let enough = patient(Duration::from_millis(500));
+    receiver.set_read_timeout(Some(enough)).unwrap();
+    let senders = [DB, WEB].map(|source| bind("shop/web", source[0], 0));
+    let is_over = AtomicBool::new(false);
+    let (sent, spoofed, own) = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                for sender in &senders {
+                    sender
+                        .send_to(b"x", SocketAddr::new(ip(API[0]), PORT))
+                        .unwrap();
+                }
+                sent += 1;
+            }
+            sent
+        });
+        let counting = scope.spawn(|| {
+            let (mut spoofed, mut own) = (0_u64, 0_u64);
+            while let Ok((_, source)) = receiver.recv_from(&mut [0; 4]) {
+                let is_spoofed = source.ip() == ip(DB[0]);
+                let count = if is_spoofed { &mut spoofed } else { &mut own };
+                *count += 1;
+            }
+            (spoofed, own)
+        });
+        for _ in 0..feasible(REMAKES) {
+            make();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let (spoofed, own) = counting.join().unwrap();
+        (sending.join().unwrap(), spoofed, own)
+    });
+    assert_eq!(spoofed, 0, "of {sent} with another's address");
+    assert!(own > 0, "of {sent} with the pod's own address");
 }
