@@ -66,6 +66,11 @@ pub enum Conntrack {
         /// Which way the packet goes.
         way: FlowWay,
     },
+    /// The first of a flow that another one announced.
+    Expected {
+        /// The mark, which it has from that one.
+        mark: u32,
+    },
 }
 
 /// Which way a packet goes in its flow.
@@ -208,13 +213,22 @@ impl<'a> Run<'a> {
             Statement::CtNew => conntrack.is_new(),
             // Only a connection that was under way is one whose first packet opens nothing.
             Statement::TcpNotSyn => {
-                conntrack != Conntrack::New && self.packet.payload.protocol() == Some(Protocol::Tcp)
+                let opens = matches!(conntrack, Conntrack::New | Conntrack::Expected { .. });
+                !opens && self.packet.payload.protocol() == Some(Protocol::Tcp)
             }
             Statement::PortIn { field, ports } => match self.field(*field) {
                 Some(Value::Port(port)) => ports.contains(port),
                 _ => false,
             },
-            Statement::CtRelated => matches!(conntrack, Conntrack::Related { .. }),
+            Statement::CtRelated => conntrack.is_related(),
+            Statement::CtNotRelated => !conntrack.is_related(),
+            Statement::Icmp(family) => {
+                let is_icmp = matches!(
+                    self.packet.payload,
+                    Payload::Icmp | Payload::Icmpv6Neighbour
+                );
+                is_icmp && Family::of(self.packet.source) == *family
+            }
             Statement::CtReply => conntrack.way() == FlowWay::Reply,
             Statement::CtMarkIn { mask, set } => {
                 let set = found(self.ruleset.sets.get(set), set)?;
@@ -282,16 +296,22 @@ impl Conntrack {
         matches!(self, Self::New | Self::PickedUp)
     }
 
+    fn is_related(self) -> bool {
+        matches!(self, Self::Related { .. } | Self::Expected { .. })
+    }
+
     fn mark(self) -> u32 {
         match self {
             Self::New | Self::PickedUp => 0,
-            Self::Established { mark, .. } | Self::Related { mark, .. } => mark,
+            Self::Established { mark, .. }
+            | Self::Related { mark, .. }
+            | Self::Expected { mark } => mark,
         }
     }
 
     fn way(self) -> FlowWay {
         match self {
-            Self::New | Self::PickedUp => FlowWay::Original,
+            Self::New | Self::PickedUp | Self::Expected { .. } => FlowWay::Original,
             Self::Established { way, .. } | Self::Related { way, .. } => way,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! nopal_forward ─ the flow carries the generation in force: accept
+//!               ─ an ICMP error about such a flow: accept
 //!               ─ neighbour discovery: accept
 //!               ─ jump ▶ classify ─▶ egress ─ by source ──────▶ e_CLASS ─▶ ┐
 //!                                    │ not isolated                        ▼
@@ -44,16 +45,16 @@ use crate::element::{Element, Key, overlap};
 use crate::generation::{Generation, MarkBits};
 use crate::link_local;
 use crate::names::{
-    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, GENERATION, INGRESS, LINK_LOCAL, Label, Name,
-    R_EGRESS, R_INGRESS, STAMP, WRITE_MARK,
+    AUDITED, BASE, CLASSIFY, DENIED, EGRESS, GENERATION, ICMP_ERRORS, INGRESS, LINK_LOCAL, Label,
+    Name, R_EGRESS, R_INGRESS, STAMP, WRITE_MARK,
 };
 use crate::picked_up;
 use crate::ruleset::{Chain, Ruleset, Set, VerdictMap};
 use crate::statement::{Field, Rule, Statement};
 use crate::value::Family;
 use crate::vocabulary::{
-    accept, counter, ct_established, ct_mark_in, ct_mark_set, ct_related, ct_reply, drop_packet,
-    goto, icmpv6_neighbour, in_set, jump, reject, vmap,
+    accept, counter, ct_established, ct_mark_in, ct_mark_set, ct_not_related, ct_related, ct_reply,
+    drop_packet, goto, icmp, icmpv6_neighbour, in_set, jump, reject, vmap,
 };
 
 /// Why classes cannot be laid out.
@@ -207,7 +208,8 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
         None => ct_established(),
     };
     let rules = [
-        Rule::new([is_evaluated, accept()]),
+        Rule::new([is_evaluated.clone(), ct_not_related(), accept()]),
+        Rule::new([ct_related(), jump(&Name::fixed(ICMP_ERRORS))]),
         Rule::new([icmpv6_neighbour(), accept()]),
         Rule::new([jump(&Name::fixed(CLASSIFY))]),
         Rule::new([counter(&Name::fixed(DENIED)), deny]),
@@ -218,6 +220,7 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
         comment: Vec::new(),
     };
     ruleset.chains.insert(Name::fixed(BASE), base);
+    add_icmp_errors(ruleset, &is_evaluated);
 
     let mut rules = link_local::rules().to_vec();
     if config.marks.is_some() {
@@ -233,6 +236,17 @@ fn add_base(ruleset: &mut Ruleset, config: &Config) {
     ruleset
         .chains
         .insert(Name::fixed(CLASSIFY), Chain::new(rules));
+}
+
+/// ICMP errors are accepted with the flow that they are about. What opens a flow that another one announced, as helpers
+/// of conntrack do for FTP and SIP, is as much `related` to it and inherits its mark (`init_conntrack`); but nobody has
+/// judged that flow yet.
+fn add_icmp_errors(ruleset: &mut Ruleset, is_evaluated: &Statement) {
+    let rule = |family| Rule::new([icmp(family), is_evaluated.clone(), accept()]);
+    let rules = Family::ALL.map(rule).to_vec();
+    ruleset
+        .chains
+        .insert(Name::fixed(ICMP_ERRORS), Chain::new(rules));
 }
 
 /// A packet that only belongs to the flow, such as an ICMP error, is accepted without a mark: it

@@ -17,6 +17,8 @@ pub const GENERATION: &str = "generation";
 pub const STAMP: &str = "stamp";
 /// Writes the mark of the generation in force.
 pub const WRITE_MARK: &str = "write_mark";
+/// Accepts ICMP errors about flows that carry the generation in force.
+pub const ICMP_ERRORS: &str = "icmp_errors";
 /// Sends a packet to the original or the reversed stages.
 pub const CLASSIFY: &str = "classify";
 /// Dispatch on the destination, original direction.
@@ -42,7 +44,16 @@ pub const DIGEST: &str = "digest";
 /// Whether a chain of this name is one of the fixed ones around the classes.
 pub(crate) fn is_structural(chain: &Name) -> bool {
     let fixed = [
-        BASE, STAMP, WRITE_MARK, CLASSIFY, PICKED_UP, INGRESS, EGRESS, R_INGRESS, R_EGRESS,
+        BASE,
+        ICMP_ERRORS,
+        STAMP,
+        WRITE_MARK,
+        CLASSIFY,
+        PICKED_UP,
+        INGRESS,
+        EGRESS,
+        R_INGRESS,
+        R_EGRESS,
     ];
     fixed.contains(&chain.as_str())
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::names::Name;
-use crate::value::PortRange;
+use crate::value::{Family, PortRange};
 
 /// A rule of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,8 +126,12 @@ pub enum Statement {
         /// The range.
         ports: PortRange,
     },
-    /// Matches packets that only belong to a known flow, such as ICMP errors.
+    /// Matches packets that only belong to a known flow: ICMP errors, and what opens a flow that this one announced.
     CtRelated,
+    /// Matches all other packets.
+    CtNotRelated,
+    /// Matches ICMP of the family.
+    Icmp(Family),
     /// Matches packets from the flow's destination to its source.
     CtReply,
     /// Matches when the bits of the mask in the conntrack mark are in the set; a packet of no flow does not match.
@@ -228,6 +232,8 @@ impl fmt::Display for Statement {
                 write!(f, "{field} {}-{}", ports.first(), ports.last())
             }
             Self::CtRelated => f.write_str("ct state related"),
+            Self::CtNotRelated => f.write_str("ct state != related"),
+            Self::Icmp(family) => write!(f, "meta l4proto {}", icmp_name(*family)),
             Self::CtReply => f.write_str("ct direction reply"),
             Self::CtMarkIn { mask, set } => write!(f, "ct mark & {mask:#010x} == @{set}"),
             Self::CtMarkSet { mask, value } => {
@@ -254,6 +260,14 @@ impl fmt::Display for Statement {
             Self::Drop => f.write_str("drop"),
             Self::Reject => f.write_str("reject with icmpx admin-prohibited"),
         }
+    }
+}
+
+/// The family's ICMP in nft's words.
+pub(crate) fn icmp_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
     }
 }
 

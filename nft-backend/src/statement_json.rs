@@ -11,7 +11,7 @@ use nftables::stmt::{
 use nftables::types::RejectCode;
 
 use crate::names::Name;
-use crate::statement::{Field, LogTarget, NEIGHBOUR_TYPES, Statement};
+use crate::statement::{Field, LogTarget, NEIGHBOUR_TYPES, Statement, icmp_name};
 
 /// TCP's flags.
 const SYN: u32 = 0x02;
@@ -39,6 +39,12 @@ pub(crate) fn to_nft(statement: &Statement) -> NftStatement<'_> {
             compare(Operator::EQ, expression(*field), range)
         }
         Statement::CtRelated => compare(Operator::IN, conntrack("state"), text("related")),
+        Statement::CtNotRelated => compare(Operator::NEQ, conntrack("state"), text("related")),
+        Statement::Icmp(family) => compare(
+            Operator::EQ,
+            expression(Field::L4Proto),
+            text(icmp_name(*family)),
+        ),
         Statement::CtReply => compare(Operator::EQ, conntrack("direction"), text("reply")),
         Statement::CtMarkIn { mask, set } => {
             compare(Operator::EQ, and(conntrack("mark"), *mask), reference(set))

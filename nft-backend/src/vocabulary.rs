@@ -17,7 +17,7 @@ use crate::generation::{Generation, MarkBits};
 use crate::log_prefix::LogPrefix;
 use crate::names::Name;
 use crate::statement::{Field, LogTarget, Rate, Statement};
-use crate::value::PortRange;
+use crate::value::{Family, PortRange};
 
 /// `FIELD . FIELD @set`
 pub fn in_set(fields: impl IntoIterator<Item = Field>, set: &Name) -> Statement {
@@ -78,6 +78,16 @@ pub fn port_in(field: Field, ports: PortRange) -> Statement {
 /// `ct state related`
 pub fn ct_related() -> Statement {
     Statement::CtRelated
+}
+
+/// `ct state != related`
+pub fn ct_not_related() -> Statement {
+    Statement::CtNotRelated
+}
+
+/// `meta l4proto icmp` or `meta l4proto ipv6-icmp`
+pub fn icmp(family: Family) -> Statement {
+    Statement::Icmp(family)
 }
 
 /// `ct direction reply`

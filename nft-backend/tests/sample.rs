@@ -53,7 +53,7 @@ fn without_marks_nothing_is_reversed_or_stamped() {
             .keys()
             .any(|name| name.as_str().starts_with("ir_"))
     );
-    let base = "policy accept;\n\t\tct state established,related accept\n";
+    let base = "policy accept;\n\t\tct state established,related ct state != related accept\n";
     assert!(text.contains(base), "{text}");
 }
 

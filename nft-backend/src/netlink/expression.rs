@@ -34,6 +34,7 @@ pub(crate) const ANONYMOUS: &str = "__set%d";
 /// The bytes of four registers.
 const REGISTER_BYTES: u32 = 16;
 const IPPROTO_TCP: u8 = 6;
+const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_ICMPV6: u8 = 58;
 /// Where the flags are in the header of TCP, and which of them.
 const TCP_FLAGS: u32 = 13;
@@ -85,6 +86,18 @@ impl Expressions<'_> {
             Statement::CtEstablished => self.ct_state(CT_STATE_ESTABLISHED | CT_STATE_RELATED),
             Statement::CtNew => self.ct_state(CT_STATE_NEW),
             Statement::CtRelated => self.ct_state(CT_STATE_RELATED),
+            Statement::CtNotRelated => {
+                self.load_ct(NFT_CT_STATE);
+                self.compare(NFT_CMP_NEQ, &CT_STATE_RELATED.to_ne_bytes());
+            }
+            Statement::Icmp(family) => {
+                self.load_meta(NFT_META_L4PROTO, NFT_REG_1);
+                let number = match family {
+                    Family::V4 => IPPROTO_ICMP,
+                    Family::V6 => IPPROTO_ICMPV6,
+                };
+                self.compare(NFT_CMP_EQ, &[number]);
+            }
             Statement::TcpNotSyn => {
                 self.load_meta(NFT_META_L4PROTO, NFT_REG_1);
                 self.compare(NFT_CMP_EQ, &[IPPROTO_TCP]);

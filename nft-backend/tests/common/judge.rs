@@ -58,6 +58,7 @@ impl Judge {
     /// - New, or standing but accepted by an older state: it passes exactly when it is allowed, and then carries the
     ///   generation in force.
     /// - Its replies under an older generation: they pass exactly when it is allowed, and change no mark.
+    /// - Announced by a flow under the generation in force: it passes exactly when it is allowed.
     /// - Everything of it under the generation in force, ICMP errors about it too, passes.
     /// - If it is allowed, its first packet is counted as audited exactly when the graph says that it is.
     pub(crate) fn objection(&self, flow: &Flow, verdict: Verdict) -> Option<String> {
@@ -108,11 +109,18 @@ impl Judge {
                     current,
                 ),
             ];
+            // Nobody announces ICMP.
+            let announced = (payload != Payload::Icmp).then_some((
+                "the first packet of an announced one",
+                out(Conntrack::Expected { mark: current }),
+                wanted,
+                current,
+            ));
             let is_audited = self.graph.evaluate(flow).is_audited();
             if wanted && is_audited != self.counts_as_audited(flow, &trials[0].1) {
                 return Some(format!("{flow}: ({payload:?}) is counted otherwise"));
             }
-            for (what, packet, wanted, mark) in trials {
+            for (what, packet, wanted, mark) in trials.into_iter().chain(announced) {
                 let passes = self.passes(flow, &packet, mark);
                 if passes != wanted {
                     let word = if passes { "passes" } else { "is dropped" };

@@ -133,7 +133,7 @@ fn packets(flow: &Flow) -> [Packet; 2] {
 /// The same packet of a flow that carries this mark.
 pub(crate) fn standing(packet: &Packet, mark: u32) -> Packet {
     let way = match packet.conntrack {
-        Conntrack::New | Conntrack::PickedUp => FlowWay::Original,
+        Conntrack::New | Conntrack::PickedUp | Conntrack::Expected { .. } => FlowWay::Original,
         Conntrack::Established { way, .. } | Conntrack::Related { way, .. } => way,
     };
     Packet {
