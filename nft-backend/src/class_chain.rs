@@ -326,6 +326,23 @@ pub(crate) fn ports_stem(direction: Direction, number: usize, class: &Label) -> 
     format!("{}q{number}_{class}", direction.letter())
 }
 
+/// Whether a class of this direction decides by the set of this name, which is its alone.
+pub(crate) fn is_of_class_in(set: &Name, direction: Direction) -> bool {
+    let rest = set.as_str().strip_prefix(direction.letter());
+    rest.is_some_and(|rest| rest.starts_with(['_', 'q']))
+}
+
+/// Whether the set of this name holds shared peers.
+pub(crate) fn is_of_shared_peers(set: &Name) -> bool {
+    set.as_str().starts_with("p_")
+}
+
+/// Whether the set of this name holds the ports of a split, in which packets from its peers are looked up.
+pub(crate) fn is_of_ports_of_shared_peers(set: &Name) -> bool {
+    let rest = set.as_str().strip_prefix(['i', 'e']);
+    rest.is_some_and(|rest| rest.starts_with('q'))
+}
+
 /// The name of the set with this stem that can hold such elements.
 pub(crate) fn set_name(stem: &str, key: Key, interval: bool) -> Name {
     Name::fixed([stem, "_", suffix(key, interval)].concat())

@@ -17,6 +17,10 @@
 //! 4. *give* adds elements and ends isolation. Everything in it gives.
 //! 5. *clean up* deletes what nothing leads to any more.
 //!
+//! A packet that is held up between its two stages can meet more than one of these steps. Where it could pass by egress
+//! as it was before and ingress as it is after, and where maps go, the packets that are under way are waited for (module
+//! `under_way`).
+//!
 //! Empty steps are left out: a pod that becomes a peer is *give* alone, one that ceases to be one is
 //! *take* alone.
 //!

@@ -162,14 +162,19 @@ impl Element {
         }
     }
 
+    /// The peers that the element is about; `None` when it is not about peers.
+    pub(crate) fn peers(&self) -> Option<AddressRange> {
+        match self {
+            Self::Address(range) => Some(*range),
+            Self::PeerPort(part) => Some(part.peer),
+            Self::Pair(..) | Self::Port(_) | Self::Mark(_) => None,
+        }
+    }
+
     /// The one peer that the element is about, if it is about one.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
-        let peer = match self {
-            Self::Address(range) => *range,
-            Self::PeerPort(part) => part.peer,
-            Self::Pair(..) | Self::Port(_) | Self::Mark(_) => return None,
-        };
-        peer.is_single().then_some(peer.first())
+        let peers = self.peers().filter(|peers| peers.is_single());
+        peers.map(AddressRange::first)
     }
 
     /// Where the element begins and ends in the order of its set; elements that overlap do so in

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::element::{Element, PeerPorts, ProtocolPorts};
 use crate::names::Name;
 use crate::ruleset::{Ruleset, Set};
-use crate::statement::{Field, Statement};
+use crate::statement::{Field, Rule, Statement};
 use crate::value::{AddressRange, Family, PortRange, Protocol};
 
 /// A packet at the forward hook. Both addresses are of one family.
@@ -116,24 +116,37 @@ pub fn execute(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interprete
 
 /// The same, and the counters that the packet passes, each as often as it does.
 pub fn trace(ruleset: &Ruleset, packet: &Packet) -> Result<(Outcome, Vec<Name>), InterpreterError> {
-    let mut run = Run {
-        ruleset,
-        packet,
-        mark: packet.conntrack.mark(),
-        counted: Vec::new(),
-    };
-    let mut bases: Vec<_> = ruleset
-        .chains
-        .iter()
-        .filter_map(|(name, chain)| Some((chain.priority?, name)))
-        .collect();
-    bases.sort();
-    for (_, base) in bases {
-        if run.chain(base)? == Some(End::Drop) {
-            return Ok((Outcome::Dropped, run.counted));
+    let mut run = Run::new(ruleset, packet);
+    let outcome = run.outcome()?;
+    Ok((outcome, run.counted))
+}
+
+/// Whether a packet can pass that is held up while the table changes: it keeps the rules that it entered with, and from
+/// some lookup on finds the elements of `later`.
+///
+/// A chain that was made since has no rules for it. A map that is gone has no entries, which the kernel takes away at
+/// once; a set that is gone keeps its elements until all packets are through.
+pub fn may_pass_held_up(
+    entered: &Ruleset,
+    later: &Ruleset,
+    packet: &Packet,
+) -> Result<bool, InterpreterError> {
+    let (mut before, mut most) = (0, 0);
+    while before <= most {
+        let mut run = Run {
+            later: Some(Later {
+                ruleset: later,
+                after: before,
+            }),
+            ..Run::new(entered, packet)
+        };
+        if run.outcome()? != Outcome::Dropped {
+            return Ok(true);
         }
+        most = most.max(run.lookups);
+        before += 1;
     }
-    Ok((Outcome::Accepted { mark: run.mark }, run.counted))
+    Ok(false)
 }
 
 struct Run<'a> {
@@ -141,6 +154,15 @@ struct Run<'a> {
     packet: &'a Packet,
     mark: u32,
     counted: Vec<Name>,
+    /// How many sets and maps were looked up so far.
+    lookups: usize,
+    later: Option<Later<'a>>,
+}
+
+/// The elements that a packet finds after so many lookups.
+struct Later<'a> {
+    ruleset: &'a Ruleset,
+    after: usize,
 }
 
 /// A verdict that ends the evaluation of a base chain.
@@ -161,12 +183,76 @@ enum Step<'a> {
 }
 
 impl<'a> Run<'a> {
+    fn new(ruleset: &'a Ruleset, packet: &'a Packet) -> Self {
+        Self {
+            ruleset,
+            packet,
+            mark: packet.conntrack.mark(),
+            counted: Vec::new(),
+            lookups: 0,
+            later: None,
+        }
+    }
+
+    fn outcome(&mut self) -> Result<Outcome, InterpreterError> {
+        let mut bases: Vec<_> = self
+            .ruleset
+            .chains
+            .iter()
+            .filter_map(|(name, chain)| Some((chain.priority?, name)))
+            .collect();
+        bases.sort();
+        for (_, base) in bases {
+            if self.chain(base)? == Some(End::Drop) {
+                return Ok(Outcome::Dropped);
+            }
+        }
+        Ok(Outcome::Accepted { mark: self.mark })
+    }
+
+    /// The ruleset whose elements the next lookup finds, when it is not the one whose rules are.
+    fn elements_since(&mut self) -> Option<&'a Ruleset> {
+        self.lookups += 1;
+        let later = self.later.as_ref()?;
+        (self.lookups > later.after).then_some(later.ruleset)
+    }
+
+    fn set(&mut self, name: &Name) -> Result<&'a Set, InterpreterError> {
+        let since = self.elements_since();
+        let since = since.and_then(|ruleset| ruleset.sets.get(name));
+        found(since.or_else(|| self.ruleset.sets.get(name)), name)
+    }
+
+    /// Where the map leads this address.
+    fn led_to(
+        &mut self,
+        map: &Name,
+        address: IpAddr,
+    ) -> Result<Option<&'a Name>, InterpreterError> {
+        let entered = found(self.ruleset.maps.get(map), map)?;
+        let map = match self.elements_since() {
+            Some(since) => since.maps.get(map),
+            None => Some(entered),
+        };
+        Ok(map.and_then(|map| map.entries.get(&address)))
+    }
+
+    /// The rules of a chain. What leads a packet to a chain that was made after it entered leads it nowhere.
+    fn rules(&self, chain: &'a Name) -> Result<&'a [Rule], InterpreterError> {
+        let later = self.later.as_ref();
+        let is_made_later = || later.is_some_and(|later| later.ruleset.chains.contains_key(chain));
+        match self.ruleset.chains.get(chain) {
+            None if is_made_later() => Ok(&[]),
+            chain_now => Ok(&found(chain_now, chain)?.rules),
+        }
+    }
+
     /// `None` is the end of the base chain, where its policy accepts.
     fn chain(&mut self, base: &'a Name) -> Result<Option<End>, InterpreterError> {
         let mut callers: Vec<(&Name, usize)> = Vec::new();
         let (mut chain, mut rule) = (base, 0);
         for _ in 0..MOST_CHAINS {
-            let rules = &found(self.ruleset.chains.get(chain), chain)?.rules;
+            let rules = self.rules(chain)?;
             let mut step = Step::NextRule;
             while let (Some(current), Step::NextRule) = (rules.get(rule), &step) {
                 step = self.rule(&current.statements)?;
@@ -205,7 +291,7 @@ impl<'a> Run<'a> {
         let conntrack = self.packet.conntrack;
         let is_match = match statement {
             Statement::InSet { fields, set } => {
-                let set = found(self.ruleset.sets.get(set), set)?;
+                let set = self.set(set)?;
                 let values: Option<Vec<Value>> = fields.iter().map(|f| self.field(*f)).collect();
                 values.is_some_and(|values| holds(set, &values))
             }
@@ -231,7 +317,7 @@ impl<'a> Run<'a> {
             }
             Statement::CtReply => conntrack.way() == FlowWay::Reply,
             Statement::CtMarkIn { mask, set } => {
-                let set = found(self.ruleset.sets.get(set), set)?;
+                let set = self.set(set)?;
                 set.elements.contains(&Element::Mark(self.mark & mask))
             }
             Statement::CtMarkSet { mask, value } => {
@@ -246,9 +332,8 @@ impl<'a> Run<'a> {
                 counter.is_some()
             }
             Statement::Vmap { field, map } => {
-                let entries = &found(self.ruleset.maps.get(map), map)?.entries;
                 let target = match self.field(*field) {
-                    Some(Value::Address(address)) => entries.get(&address),
+                    Some(Value::Address(address)) => self.led_to(map, address)?,
                     _ => None,
                 };
                 return Ok(target.map_or(Step::NextStatement, Step::Goto));

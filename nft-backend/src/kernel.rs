@@ -31,9 +31,8 @@ pub trait Kernel {
     /// [`generation`](crate::generation) says when that is needed.
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError>;
 
-    /// Waits until every packet has left the rules that came to them before this call. Before maps are deleted that
-    /// packets were led by, since one that is held up between the two would find nothing there
-    /// (module `passage`).
+    /// Waits until every packet has left the rules that came to them before this call: before a change whose both sides no
+    /// single packet may meet, such as the deletion of the maps that packets were led by (modules `under_way`, `passage`).
     fn let_packets_through(&mut self);
 
     /// The netlink ports that sent the transactions which were carried out since the last call, one for

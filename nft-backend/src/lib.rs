@@ -64,6 +64,7 @@ mod switch_over;
 pub mod topology;
 pub mod transaction;
 mod transaction_json;
+mod under_way;
 pub mod value;
 pub mod vocabulary;
 

@@ -12,6 +12,7 @@ use crate::load::{self, LoadError, StandingFlows};
 use crate::placement::{Edits, Index, Placement};
 use crate::ruleset::Ruleset;
 use crate::transaction::Transaction;
+use crate::under_way::UnderWay;
 
 /// Our table in one kernel. It belongs to us alone while this lives; somebody else's change of it makes
 /// an update fail or is found by [`drift`](mod@crate::drift).
@@ -23,6 +24,7 @@ pub struct Live {
     index: Option<Index>,
     /// The generation that has been in force ever since the marks were cleared for the one after it.
     cleared: Option<(MarkBits, Generation)>,
+    under_way: UnderWay,
 }
 
 /// How an update was made.
@@ -69,6 +71,7 @@ impl Live {
             contents: None,
             index: None,
             cleared: None,
+            under_way: UnderWay::default(),
         }
     }
 
@@ -170,6 +173,7 @@ impl Live {
         let standing = StandingFlows::Recheck;
         let load = load::plan(desired, &self.config, in_force.as_ref(), standing)?;
         load::carry_out(kernel, &load)?;
+        self.under_way = UnderWay::default();
         self.index = Index::of(&load.contents);
         self.contents = Some(load.contents);
         Ok(Update::Load)
@@ -203,9 +207,11 @@ impl Live {
                     }
                 }
                 Step::Apply(transaction) => {
-                    if transaction.deletes_maps() {
+                    if self.under_way.must_wait(transaction, &contents) {
                         kernel.let_packets_through();
+                        self.under_way = UnderWay::default();
                     }
+                    self.under_way.note(transaction, &contents);
                     if let Err(error) = kernel.apply(transaction) {
                         self.contents = look(kernel, contents, transaction);
                         return Err(failed(error));

@@ -5,8 +5,9 @@
 //! one is now and then for milliseconds, a packet can outlast the switch to other chains and the deletion of the old maps:
 //! then it is led by rules that still are those of its generation, finds no entry for a pod in a map whose entries are
 //! gone, and takes it for one that no policy isolates. One of a million refused packets was let through so, under full
-//! loads one after the other (kernel 6.18). So nothing is deleted that leads packets until those that may come to it are
-//! through: readers of rules are in an RCU section from the hook on, and [`wait`] ends after a grace period.
+//! loads one after the other (kernel 6.18). So such a change waits until the packets that it could concern are through
+//! (module [`under_way`](crate::under_way) has which changes these are): readers of rules are in an RCU section from the hook
+//! on, and [`wait`] ends after a grace period.
 
 use std::path::Path;
 

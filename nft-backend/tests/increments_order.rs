@@ -115,6 +115,50 @@ fn permissions_of_the_two_stages_shrink_before_they_grow() {
     assert_eq!(change(&after, &before), (IN_PLACE, true));
 }
 
+/// How many waits for packets under way it takes to go from each ruleset to the next one, the load of the first left out.
+fn waits(rulesets: &[Ruleset]) -> Vec<usize> {
+    let (mut kernel, mut live) = (FakeKernel::new(), Live::new(Config::default()));
+    let mut before = 0;
+    let mut counts = Vec::new();
+    for ruleset in rulesets {
+        live.update(&mut kernel, ruleset).unwrap();
+        let waits = kernel.waits().len();
+        counts.push(waits - before);
+        before = waits;
+    }
+    counts.split_off(1)
+}
+
+fn at_port_80<'a>(peers: &[&'a str]) -> Vec<(&'a str, u16)> {
+    peers.iter().map(|peer| (*peer, 80)).collect()
+}
+
+#[test]
+fn what_comes_at_the_destination_waits_for_packets_that_met_what_is_gone_at_the_source() {
+    let pods = [(X, "", "from"), (Y, "to", "")];
+    let of = |ingress: &[&str], egress: &[&str]| {
+        let [ingress, egress] = [ingress, egress].map(at_port_80);
+        table(&[("to", &ingress)], &[("from", &egress)], &pods)
+    };
+    let (nothing, source, destination) = (of(&[P], &[P]), of(&[P], &[P, Y]), of(&[P, X], &[P]));
+    // In one update, and in two: the packets that met the first state may meet the third one.
+    assert_eq!(waits(&[source.clone(), destination.clone()]), [1]);
+    assert_eq!(
+        waits(&[source.clone(), nothing.clone(), destination.clone()]),
+        [0, 1]
+    );
+    // Each packet passes the source first.
+    assert_eq!(waits(&[destination.clone(), source.clone()]), [0]);
+    // What has waited once need not wait again.
+    let more = of(&[P, X, Q], &[P]);
+    assert_eq!(waits(&[source, nothing, destination, more]), [0, 1, 0]);
+    // Q is no pod that is isolated.
+    let (egress, ingress) = (of(&[P], &[P, Q]), of(&[P, X], &[P]));
+    assert_eq!(waits(&[egress, ingress]), [0]);
+    let (egress, ingress) = (of(&[P], &[P, Y]), of(&[P, Q], &[P]));
+    assert_eq!(waits(&[egress, ingress]), [0]);
+}
+
 #[test]
 fn a_peer_that_comes_back_as_part_of_a_block_is_never_without() {
     let pods = [(X, "to", "")];

@@ -4,7 +4,9 @@
 use nft_backend::fake::FakeKernel;
 use nft_backend::generation::MarkBits;
 use nft_backend::in_force::InForce;
-use nft_backend::interpreter::{Conntrack, FlowWay, Outcome, Packet, Payload, execute};
+use nft_backend::interpreter::{
+    Conntrack, FlowWay, Outcome, Packet, Payload, execute, may_pass_held_up,
+};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::names::Name;
 use nft_backend::ruleset::Ruleset;
@@ -16,7 +18,9 @@ use policy_core::{Flow, FlowPort};
 pub(crate) struct Watched {
     kernel: FakeKernel,
     /// Packets, with what the old and the new ruleset say of each.
-    watched: Vec<(Packet, [bool; 2])>,
+    packets: Vec<(Packet, [bool; 2])>,
+    /// The tables that packets under way may have entered with.
+    entered: Vec<Ruleset>,
 }
 
 impl std::ops::Deref for Watched {
@@ -36,8 +40,10 @@ impl std::ops::DerefMut for Watched {
 impl Watched {
     /// Watches these packets from now on.
     pub(crate) fn watch(&mut self, packets: &[Packet], before: &Ruleset, after: &Ruleset) {
+        let in_force = self.kernel.table(&before.table);
+        self.entered = in_force.into_iter().cloned().collect();
         let verdicts = |packet| [passes(before, packet), passes(after, packet)];
-        self.watched = packets
+        self.packets = packets
             .iter()
             .map(|packet| (*packet, verdicts(packet)))
             .collect();
@@ -45,7 +51,7 @@ impl Watched {
 
     /// The packets that are watched.
     pub(crate) fn trials(&self) -> impl Iterator<Item = &Packet> {
-        self.watched.iter().map(|(packet, _)| packet)
+        self.packets.iter().map(|(packet, _)| packet)
     }
 }
 
@@ -57,13 +63,19 @@ impl Kernel for Watched {
         let Some(table) = self.kernel.table(&transaction.table) else {
             return Ok(());
         };
-        for (packet, [before, after]) in &self.watched {
+        for (packet, [before, after]) in &self.packets {
             let passes = passes(table, packet);
             assert!(
                 passes == *before || passes == *after,
                 "{packet:?} passes: {passes}, before {before}, after {after}; last transaction:\n{transaction}{table}"
             );
+            let held_up = |entered| may_pass_held_up(entered, table, packet).unwrap();
+            assert!(
+                *before || *after || !self.entered.iter().any(held_up),
+                "{packet:?} passes if it is held up; last transaction:\n{transaction}{table}"
+            );
         }
+        self.entered.push(table.clone());
         Ok(())
     }
 
@@ -85,6 +97,8 @@ impl Kernel for Watched {
 
     fn let_packets_through(&mut self) {
         self.kernel.let_packets_through();
+        let last = self.entered.len().saturating_sub(1);
+        self.entered.drain(..last);
     }
 }
 
