@@ -19,7 +19,17 @@ pub struct FakeKernel {
     applied: Vec<Transaction>,
     cleared: Vec<MarkBits>,
     waits: Vec<usize>,
-    failures: VecDeque<Option<ApplyError>>,
+    failures: VecDeque<Option<Failure>>,
+    fails_to_clear: Option<ApplyError>,
+}
+
+/// How an apply fails.
+#[derive(Debug, Clone)]
+enum Failure {
+    /// Nothing is carried out.
+    Refused(ApplyError),
+    /// All is carried out, and nobody hears of it.
+    Unheard(ApplyError),
 }
 
 impl FakeKernel {
@@ -30,20 +40,33 @@ impl FakeKernel {
 
     /// Makes the `nth` apply from now fail, counted from 1, whatever it is about.
     pub fn fail(&mut self, nth: usize, error: ApplyError) {
+        self.order(nth, Failure::Refused(error));
+    }
+
+    /// The same with a transaction that is carried out all the same, as when the kernel's answer is lost.
+    pub fn fail_unheard(&mut self, nth: usize, error: ApplyError) {
+        self.order(nth, Failure::Unheard(error));
+    }
+
+    /// Makes the next clearing of marks fail.
+    pub fn fail_to_clear(&mut self, error: ApplyError) {
+        self.fails_to_clear = Some(error);
+    }
+
+    /// Takes back what was ordered to fail and did not come to pass.
+    pub fn fail_no_more(&mut self) {
+        self.failures.clear();
+        self.fails_to_clear = None;
+    }
+
+    fn order(&mut self, nth: usize, ordered: Failure) {
         if self.failures.len() < nth {
             self.failures.resize(nth, None);
         }
-        if let Some(failure) = nth
-            .checked_sub(1)
-            .and_then(|index| self.failures.get_mut(index))
-        {
-            *failure = Some(error);
+        let index = nth.checked_sub(1);
+        if let Some(failure) = index.and_then(|index| self.failures.get_mut(index)) {
+            *failure = Some(ordered);
         }
-    }
-
-    /// Takes back what [`fail`](Self::fail) ordered and did not come to pass.
-    pub fn fail_no_more(&mut self) {
-        self.failures.clear();
     }
 
     /// The contents of a table.
@@ -74,7 +97,8 @@ impl FakeKernel {
 
 impl Kernel for FakeKernel {
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-        if let Some(error) = self.failures.pop_front().flatten() {
+        let failure = self.failures.pop_front().flatten();
+        if let Some(Failure::Refused(error)) = failure {
             return Err(error);
         }
         match self.outcome(transaction)? {
@@ -82,7 +106,10 @@ impl Kernel for FakeKernel {
             None => self.tables.remove(&transaction.table),
         };
         self.applied.push(transaction.clone());
-        Ok(())
+        match failure {
+            Some(Failure::Unheard(error)) => Err(error),
+            Some(Failure::Refused(_)) | None => Ok(()),
+        }
     }
 
     fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
@@ -98,6 +125,9 @@ impl Kernel for FakeKernel {
     }
 
     fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+        if let Some(error) = self.fails_to_clear.take() {
+            return Err(error);
+        }
         self.cleared.push(bits);
         Ok(())
     }

@@ -146,6 +146,31 @@ fn until_the_switch_a_failure_leaves_the_old_ruleset_in_force() {
 }
 
 #[test]
+fn a_load_that_cannot_clear_the_marks_leaves_the_old_ruleset_in_force() {
+    let (mut kernel, config) = (FakeKernel::new(), narrow());
+    let mut failed = 0;
+    for _ in 0..7 {
+        let in_force = |kernel: &FakeKernel| {
+            let in_force = kernel.list(&config.table).unwrap();
+            in_force.map(|in_force| (in_force.epoch(), in_force.generation()))
+        };
+        let (before, cleared) = (in_force(&kernel), kernel.cleared().len());
+        kernel.fail_to_clear(refused());
+        if let Err(error) = reload(&mut kernel, &config) {
+            let (step, source) = (Step::ClearMarks, refused());
+            assert_eq!(error, LoadError::Step { step, source });
+            let nothing_leads_to_it = (None, None);
+            assert_eq!(in_force(&kernel), before.or(Some(nothing_leads_to_it)));
+            reload(&mut kernel, &config).unwrap();
+            assert_eq!(kernel.cleared().len(), cleared + 1);
+            failed += 1;
+        }
+        kernel.fail_no_more();
+    }
+    assert!(failed > 2, "{failed}");
+}
+
+#[test]
 fn the_next_load_clears_up_after_one_that_failed() {
     for nth in 1..=3 {
         let (mut kernel, config) = (FakeKernel::new(), Config::default());

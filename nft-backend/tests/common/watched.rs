@@ -10,7 +10,8 @@ use nft_backend::interpreter::{
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::names::Name;
 use nft_backend::ruleset::Ruleset;
-use nft_backend::transaction::Transaction;
+use nft_backend::statement::Rule;
+use nft_backend::transaction::{Command, Object, Transaction};
 use nft_backend::value::Protocol;
 use policy_core::{Flow, FlowPort};
 
@@ -59,9 +60,16 @@ impl Kernel for Watched {
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
         let waited = self.kernel.waits().last() == Some(&self.kernel.applied().len());
         assert!(waited || !transaction.deletes_maps(), "{transaction}");
-        self.kernel.apply(transaction)?;
+        if let Some(table) = self.kernel.table(&transaction.table) {
+            assert_eq!(
+                leads_to_what_it_makes(table, transaction),
+                None,
+                "{transaction}"
+            );
+        }
+        let outcome = self.kernel.apply(transaction);
         let Some(table) = self.kernel.table(&transaction.table) else {
-            return Ok(());
+            return outcome;
         };
         for (packet, [before, after]) in &self.packets {
             let passes = passes(table, packet);
@@ -76,7 +84,7 @@ impl Kernel for Watched {
             );
         }
         self.entered.push(table.clone());
-        Ok(())
+        outcome
     }
 
     fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
@@ -99,6 +107,55 @@ impl Kernel for Watched {
         self.kernel.let_packets_through();
         let last = self.entered.len().saturating_sub(1);
         self.entered.drain(..last);
+    }
+}
+
+/// What the transaction makes and leads packets to at once from what was there before: they could meet it half made.
+fn leads_to_what_it_makes<'t>(
+    table: &Ruleset,
+    transaction: &'t Transaction,
+) -> Option<&'t Command> {
+    let is_made = |name: &Name| {
+        !table.chains.contains_key(name)
+            && !table.sets.contains_key(name)
+            && !table.maps.contains_key(name)
+    };
+    let mentions_made = |rule: &Rule| {
+        let text = rule.to_string();
+        let mut words = text.split(' ').map(|word| word.trim_start_matches('@'));
+        words.any(|word| is_made_by(transaction, word))
+    };
+    transaction.commands.iter().find(|command| match command {
+        Command::Add(Object::Rule { chain, rule }) => !is_made(chain) && mentions_made(rule),
+        Command::Add(Object::Entries { map, entries }) => {
+            !is_made(map) && entries.values().any(is_made)
+        }
+        _ => false,
+    })
+}
+
+fn is_made_by(transaction: &Transaction, name: &str) -> bool {
+    transaction.commands.iter().any(|command| match command {
+        Command::Create(
+            Object::Chain { name: made, .. }
+            | Object::Set { name: made, .. }
+            | Object::Map { name: made, .. },
+        )
+        | Command::Add(
+            Object::Chain { name: made, .. }
+            | Object::Set { name: made, .. }
+            | Object::Map { name: made, .. },
+        ) => made.as_str() == name,
+        _ => false,
+    })
+}
+
+/// A way in which the kernel may fail at a transaction: in turns one that does nothing, and one that nobody hears of.
+pub(crate) fn way_to_fail(turn: usize) -> fn(&mut FakeKernel, usize, ApplyError) {
+    if turn.is_multiple_of(2) {
+        FakeKernel::fail
+    } else {
+        FakeKernel::fail_unheard
     }
 }
 
