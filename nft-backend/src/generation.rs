@@ -19,6 +19,10 @@
 //! 4. Where no generation is known (first load, marks newly switched on, table deleted by
 //!    somebody), no rule of ours stamps; the clearing then removes what an earlier table left.
 //!
+//! 5. Where other bits hold the generation from now on, the former and the new ones are cleared together, so that neither
+//!    rules read what only half of a number is. Meanwhile rules write the former generation alone; where the bits overlap
+//!    the new ones read some number there, which is taken for the generation in force and counted on from.
+//!
 //! A flow whose mark was cleared is merely evaluated again. The clearing costs one conntrack dump
 //! every 2^(n-1) bumps: with the default 8 bits every 128.
 //!
@@ -71,6 +75,11 @@ impl MarkBits {
     /// The mask.
     pub const fn mask(self) -> u32 {
         self.0
+    }
+
+    /// These bits and others, to be cleared together.
+    pub(crate) const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     /// What our bits of the mark hold for a flow of this generation.

@@ -91,19 +91,6 @@ pub enum LoadError {
         /// The configured priority.
         desired: i32,
     },
-    /// The marks that flows carry would be read by other bits than they were written to.
-    #[error(
-        "the mark bits in force are {found}, not {desired}; \
-         `nft delete table inet {table}` first, which leaves pods unprotected until the next load"
-    )]
-    MarkBitsChanged {
-        /// The table.
-        table: Name,
-        /// The bits in force.
-        found: MarkBits,
-        /// The configured bits.
-        desired: MarkBits,
-    },
     /// The kernel did not carry out a step. The steps before it are done: up to *switch* the old
     /// contents stay in force, after it the new ones are.
     #[error("could not {step}: {source}")]
@@ -192,7 +179,7 @@ pub fn plan(
     let epoch = in_force.newest_epoch().map_or(Epoch::FIRST, Epoch::next);
     let digest = desired.digest();
     let mut desired = desired.clone();
-    let next = next_generation(config, in_force, standing)?;
+    let next = next_generation(config, in_force, standing);
     if let Some((bits, generation, _)) = next {
         begin_generation(&mut desired, bits, generation);
     }
@@ -218,7 +205,7 @@ pub fn plan(
     Ok(Load {
         epoch,
         generation: next.map(|(_, generation, _)| generation),
-        clear_marks: next.and_then(|(bits, _, clear)| clear.then_some(bits)),
+        clear_marks: next.and_then(|(_, _, clear)| clear),
         create,
         switch,
         delete,
@@ -243,32 +230,28 @@ pub(crate) fn begin_generation(ruleset: &mut Ruleset, bits: MarkBits, generation
     comment(chain.rules.last_mut(), &mark_comment(bits, generation));
 }
 
-/// The generation to stamp, and whether marks must be cleared before it is in force; `None` without
+/// The generation to stamp, and the marks that must be cleared before it is in force; `None` without
 /// marks. The argument is in [`generation`](crate::generation).
 fn next_generation(
     config: &Config,
     in_force: &InForce,
     standing: StandingFlows,
-) -> Result<Option<(MarkBits, Generation, bool)>, LoadError> {
-    let Some(bits) = config.marks else {
-        return Ok(None);
-    };
+) -> Option<(MarkBits, Generation, Option<MarkBits>)> {
+    let bits = config.marks?;
     let Some((found, current)) = in_force.generation() else {
-        return Ok(Some((bits, Generation::FIRST, true)));
+        return Some((bits, Generation::FIRST, Some(bits)));
     };
     if found != bits {
-        let table = config.table.clone();
-        return Err(LoadError::MarkBitsChanged {
-            table,
-            found,
-            desired: bits,
-        });
+        let still_written = bits.generation(found.value(current));
+        let next = still_written.map_or(Generation::FIRST, |current| bits.next(current));
+        return Some((bits, next, Some(bits.with(found))));
     }
     let next = match standing {
         StandingFlows::Recheck => bits.next(current),
         StandingFlows::Keep => current,
     };
-    Ok(Some((bits, next, bits.must_clear(current, next))))
+    let clear = bits.must_clear(current, next).then_some(bits);
+    Some((bits, next, clear))
 }
 
 fn has_base(config: &Config, in_force: &InForce) -> Result<bool, LoadError> {

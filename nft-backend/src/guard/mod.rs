@@ -277,9 +277,7 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
         let mut kernel = Unheard::new(&mut self.kernel, &mut self.notices, &mut self.own);
         match self.live.update(&mut kernel, &desired) {
             Err(UpdateError::Load(
-                LoadError::NotOurs { .. }
-                | LoadError::BaseChainElsewhere { .. }
-                | LoadError::MarkBitsChanged { .. },
+                LoadError::NotOurs { .. } | LoadError::BaseChainElsewhere { .. },
             )) => {}
             updated => return Ok(updated?),
         }
