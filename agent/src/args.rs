@@ -56,9 +56,10 @@ pub struct Run {
     /// The table and the state.
     #[command(flatten)]
     pub place: Place,
-    /// The bits of the conntrack mark that hold a flow's generation, together and not used by anybody else.
+    /// The bits of the conntrack mark that hold a flow's generation, together and not used by anybody else; 0 for none: then
+    /// flows that stand when policies change are not judged again.
     #[arg(long, value_name = "MASK", default_value = "0xff000000", value_parser = parse_mask)]
-    pub mark_mask: MarkBits,
+    pub mark_mask: Marks,
     /// Whether what policies deny is denied, or only counted and told.
     #[arg(long, value_enum, default_value_t = Mode::Enforce)]
     pub mode: Mode,
@@ -190,11 +191,15 @@ impl Mode {
     }
 }
 
+/// The bits of the conntrack mark that hold a flow's generation, if any do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks(pub Option<MarkBits>);
+
 impl Run {
     /// The backend's configuration.
     pub fn config(&self) -> Result<Config, nft_backend::names::NameError> {
         Ok(Config {
-            marks: Some(self.mark_mask),
+            marks: self.mark_mask.0,
             audit_all: self.mode == Mode::Audit,
             deny: match self.deny {
                 Deny::Drop => config::Deny::Drop,
@@ -244,13 +249,14 @@ fn parse_socket(text: &str) -> Result<PathBuf, String> {
     Err("give an absolute path of at most 100 bytes, such as /run/nopal/cni.sock".to_owned())
 }
 
-fn parse_mask(text: &str) -> Result<MarkBits, String> {
+fn parse_mask(text: &str) -> Result<Marks, String> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
     let mask = number.map_err(|error| format!("{error}; give a number such as 0xff000000"))?;
-    MarkBits::from_mask(mask).map_err(|error| error.to_string())
+    let bits = (mask != 0).then(|| MarkBits::from_mask(mask)).transpose();
+    bits.map(Marks).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -276,8 +282,21 @@ mod tests {
         };
         assert_eq!(
             (run.http, run.mark_mask),
-            (Http::Off, MarkBits::from_mask(0xf0).unwrap())
+            (Http::Off, Marks(MarkBits::from_mask(0xf0).ok()))
         );
+    }
+
+    #[test]
+    fn no_mark_bits_are_no_marks() {
+        let marks = |text: &str| {
+            let run = parse(&format!("nopal-agent --node a{text}")).unwrap().run;
+            run.config().unwrap().marks
+        };
+        assert_eq!(marks(""), Some(MarkBits::DEFAULT));
+        assert_eq!(marks(" --mark-mask 0x30"), MarkBits::from_mask(0x30).ok());
+        for none in ["0", "0x0", "0x00000000"] {
+            assert_eq!(marks(&format!(" --mark-mask {none}")), None);
+        }
     }
 
     #[test]

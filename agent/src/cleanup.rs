@@ -7,7 +7,7 @@ use nft_backend::nft::Nft;
 
 use crate::args::Cleanup;
 use crate::cni::leases::Leases;
-use crate::dataplane::remove;
+use crate::dataplane::{Removed, remove};
 use crate::install;
 use crate::state::Store;
 
@@ -31,8 +31,11 @@ pub fn run(options: &Cleanup) -> anyhow::Result<()> {
     let held = nopal_cni::quarantine::remove();
     let guards = AntiSpoofing::new(Nft::new()).remove();
     let table = remove(&mut nft, &config);
-    let had_table =
-        table.with_context(|| format!("cannot take away table inet {}", config.table))?;
+    let table = table.with_context(|| format!("cannot take away table inet {}", config.table))?;
+    if let Removed::OfOthers { found } = &table {
+        tracing::warn!(table = %config.table, found, "somebody else has made the table of this name; it stays as it is");
+    }
+    let had_table = table == Removed::Gone;
     let had_state = state? | had_attachments?;
     if held.context("the quarantine is still there")? {
         tracing::info!("pods that were in quarantine are let go");

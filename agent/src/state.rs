@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 const FILE: &str = "rules";
 
 /// What the first line begins with; another version of this program may have written another.
-const MAGIC: &str = "nopal-rules 1";
+const MAGIC: &str = "nopal-rules 2";
 
 /// A ruleset as the two transactions that bring it into an empty kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Saved {
     pub node: String,
     /// The table that it makes.
     pub table: String,
+    /// The bits of the conntrack mark that its rules read; 0 for none.
+    pub mark_mask: u32,
     /// Makes its objects, as nft's JSON.
     pub create: String,
     /// Leads packets to them, as nft's JSON.
@@ -180,6 +182,7 @@ mod tests {
         Saved {
             node: "node-a".to_owned(),
             table: "nopal".to_owned(),
+            mark_mask: 0xf0,
             create: "{\"nftables\":[]}".to_owned(),
             switch: "{}".to_owned(),
         }

@@ -60,7 +60,7 @@ use crate::compare::{compare, has_same_maps};
 use crate::delta::Delta;
 use crate::generation::{Generation, MarkBits};
 use crate::increment::Increment;
-use crate::layout::mark_mask;
+use crate::layout::mark_bits;
 use crate::names::{BASE, Name};
 use crate::placement::{Edits, Index, Placement};
 use crate::rule_counters::is_of_rule;
@@ -137,11 +137,11 @@ pub(crate) fn delta(old: Placement<'_>, desired: &Ruleset) -> Result<Delta, Need
             .get(&Name::fixed(BASE))
             .map(|base| base.priority)
     };
-    let mask = old.index.generation.map(|(bits, _)| bits.mask());
+    let bits = old.index.generation.map(|(bits, _)| bits);
     if in_force.table != desired.table
         || !fixed_counters(in_force).eq(fixed_counters(desired))
         || base(in_force) != base(desired)
-        || mask != mark_mask(desired)
+        || bits != mark_bits(desired)
         || !has_same_maps(old, desired)
     {
         return Err(NeedsLoad::OtherSettings);

@@ -155,11 +155,11 @@ pub(crate) fn mark_chain(bits: MarkBits, generation: Generation) -> Chain {
 }
 
 /// The bits that a table reads the generation from, if it has marks.
-pub(crate) fn mark_mask(ruleset: &Ruleset) -> Option<u32> {
+pub fn mark_bits(ruleset: &Ruleset) -> Option<MarkBits> {
     let base = ruleset.chains.get(&Name::fixed(BASE))?;
     let mut statements = base.rules.iter().flat_map(|rule| &rule.statements);
     statements.find_map(|statement| match statement {
-        Statement::CtMarkIn { mask, .. } => Some(*mask),
+        Statement::CtMarkIn { mask, .. } => MarkBits::from_mask(*mask).ok(),
         _ => None,
     })
 }

@@ -23,7 +23,7 @@ use policy_core::{Changes, RuleId};
 
 pub use nft_backend::guard::Handled;
 pub use open::{OpenError, Opened, open};
-pub use saved::{Copied, Restored, remove, restore};
+pub use saved::{Copied, Removed, Restored, remove, restore};
 
 /// Our table in one kernel, for one node.
 #[derive(Debug)]

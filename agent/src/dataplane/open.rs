@@ -90,6 +90,11 @@ fn put_saved_in_force(nft: &mut Nft, config: &Config, node: &str, store: &Store)
             saved_table = saved.table,
             "the saved rules are another node's or another table's and are not used"
         ),
+        Ok(Restored::TableOfOthers { found }) => tracing::error!(
+            table = %config.table,
+            found,
+            "somebody else has made a table of this name, so the saved rules are not put in force"
+        ),
         Err(error) => tracing::error!(%error, "the saved rules could not be put in force"),
     }
 }

@@ -2,7 +2,9 @@
 
 use nft_backend::config::Config;
 use nft_backend::digest::Digest;
+use nft_backend::generation::MarkBits;
 use nft_backend::kernel::{ApplyError, Kernel};
+use nft_backend::layout::mark_bits;
 use nft_backend::load;
 use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
@@ -38,10 +40,12 @@ impl Copied {
             String::from_utf8_lossy(&transaction.to_json()).into_owned()
         };
         let table = self.contents.table.to_string();
+        let mark_mask = mark_bits(&self.contents).map_or(0, MarkBits::mask);
         let (create, switch) = load::again(self.contents);
         Saved {
             node: self.node,
             table,
+            mark_mask,
             create: text(&create),
             switch: text(&switch),
         }
@@ -49,7 +53,7 @@ impl Copied {
 }
 
 /// What became of the saved rules at the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
     /// They are in force now.
     Loaded,
@@ -57,6 +61,25 @@ pub enum Restored {
     InForceAlready,
     /// They are another node's or another table's.
     NotOurs,
+    /// Somebody else has made a table of our name, which stays as it is.
+    TableOfOthers {
+        /// Some of what was found in it.
+        found: String,
+    },
+}
+
+/// What became of the table when it was to be taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Gone,
+    /// There was none.
+    NotThere,
+    /// Somebody else has made it. It stays as it is.
+    OfOthers {
+        /// Some of what was found in it.
+        found: String,
+    },
 }
 
 /// Puts saved rules in force when no table of ours leads packets anywhere: after a boot, before the API server can be
@@ -77,24 +100,33 @@ pub fn restore(
         if found.epoch().is_some() {
             return Ok(Restored::InForceAlready);
         }
-        // A first load that was cut off before its switch: nothing leads there.
-        remove(nft, config)?;
+        // Nothing leads into what a first load that was cut off before its switch has left.
+        if let Removed::OfOthers { found } = remove(nft, config)? {
+            return Ok(Restored::TableOfOthers { found });
+        }
     }
     nft.apply_saved(saved.create.as_bytes())?;
-    if let Some(bits) = config.marks {
+    // The bits that these rules read, which need not be those that are configured now.
+    if let Ok(bits) = MarkBits::from_mask(saved.mark_mask) {
         nft.clear_marks(bits)?;
     }
     nft.apply_saved(saved.switch.as_bytes())?;
     Ok(Restored::Loaded)
 }
 
-/// Takes our table away; false when there is none.
-pub fn remove(kernel: &mut dyn Kernel, config: &Config) -> Result<bool, ApplyError> {
-    if kernel.outline(&config.table)?.is_none() {
-        return Ok(false);
+/// Takes our table away.
+///
+/// # Errors
+/// When the kernel cannot be asked or refuses.
+pub fn remove(kernel: &mut dyn Kernel, config: &Config) -> Result<Removed, ApplyError> {
+    let Some(in_force) = kernel.outline(&config.table)? else {
+        return Ok(Removed::NotThere);
+    };
+    if let Some(found) = in_force.foreign() {
+        return Ok(Removed::OfOthers { found });
     }
     let mut transaction = Transaction::new(config.table.clone());
     transaction.delete(Target::Table);
     kernel.apply(&transaction)?;
-    Ok(true)
+    Ok(Removed::Gone)
 }

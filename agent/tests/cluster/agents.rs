@@ -237,7 +237,8 @@ impl Cluster {
         for (node, _) in NODES {
             let mut nft = Nft::new().in_namespace(self.node(node).path());
             let removed = nopal_agent::dataplane::remove(&mut nft, &Config::default());
-            assert!(removed.unwrap(), "there was a table on {node}");
+            let gone = nopal_agent::dataplane::Removed::Gone;
+            assert_eq!(removed.unwrap(), gone, "on {node}");
         }
     }
 
