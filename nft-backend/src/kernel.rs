@@ -35,8 +35,8 @@ pub trait Kernel {
     /// single packet may meet, such as the deletion of the maps that packets were led by (modules `under_way`, `passage`).
     fn let_packets_through(&mut self);
 
-    /// The netlink ports that sent the transactions which were carried out since the last call, one for
-    /// each, so that a [`guard`](mod@crate::guard) tells them from what others do. A kernel that does
+    /// The netlink ports that sent the transactions which were carried out since the last call, or may have been, one
+    /// for each, so that a [`guard`](mod@crate::guard) tells them from what others do. A kernel that does
     /// not know has every change taken for somebody else's, which costs a comparison.
     fn take_senders(&mut self) -> Vec<u32> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! The kernel behind the `nft` program: the only place that starts a process.
 
 use std::ffi::{OsStr, OsString};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -161,8 +162,18 @@ impl Nft {
 
     /// Runs nft with these arguments and this input.
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, ApplyError> {
+        self.run_as(arguments, input, |_| {})
+    }
+
+    /// The same; `started` is told the number of its process.
+    fn run_as(
+        &self,
+        arguments: &[&str],
+        input: &[u8],
+        started: impl FnOnce(u32),
+    ) -> Result<Finished, ApplyError> {
         let (program, arguments) = self.command_line(arguments)?;
-        let finished = process::run(&program, &arguments, input, self.limit);
+        let finished = process::run(&program, &arguments, input, self.limit, started);
         let finished = finished.map_err(|error| self.explain_start(error, &program))?;
         if finished.success {
             Ok(finished)
@@ -247,10 +258,13 @@ fn is_nothing_there(error: &ApplyError) -> bool {
 }
 
 impl Kernel for Nft {
+    /// The sender is ours whatever becomes of it: one that is killed may have handed its transaction over before.
     fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
-        let finished = self.run(&["-j", "-f", "-"], &transaction.to_json())?;
-        self.senders.push(finished.pid);
-        Ok(())
+        let mut senders = mem::take(&mut self.senders);
+        let json = transaction.to_json();
+        let applied = self.run_as(&["-j", "-f", "-"], &json, |pid| senders.push(pid));
+        self.senders = senders;
+        applied.map(|_| ())
     }
 
     /// The kernel carries the transaction out and takes it back, so it costs as much as applying.

@@ -13,8 +13,6 @@ use nix::unistd::Pid;
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The number that its process had.
-    pub(crate) pid: u32,
     /// Whether it ended with code 0.
     pub(crate) success: bool,
     /// Its code, unless a signal ended it.
@@ -41,12 +39,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Runs the program to its end. Input and both outputs move at the same time, so that no full pipe
-/// can block the program. After the limit it is killed with everything that it started.
+/// can block the program. After the limit it is killed with everything that it started. `started` is told the number
+/// of its process, whatever becomes of that.
 pub(crate) fn run(
     program: &OsStr,
     arguments: &[OsString],
     input: &[u8],
     limit: Duration,
+    started: impl FnOnce(u32),
 ) -> Result<Finished, ProcessError> {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C").process_group(0);
@@ -58,6 +58,7 @@ pub(crate) fn run(
         ErrorKind::NotFound => ProcessError::NotFound,
         _ => ProcessError::System(error),
     })?;
+    started(child.id());
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         unreachable!("all three pipes were asked for")
@@ -72,7 +73,6 @@ pub(crate) fn run(
     });
     let status = status?;
     Ok(Finished {
-        pid: child.id(),
         success: status.success(),
         code: status.code(),
         stdout: stdout.map_err(ProcessError::System)?,

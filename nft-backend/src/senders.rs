@@ -1,11 +1,11 @@
-//! Who carried out our transactions, as the kernel names them to those who listen.
+//! Who carried out our transactions or may have, as the kernel names them to those who listen.
 
 use std::collections::VecDeque;
 
 /// Nobody may ask who sent what, so not all of them are kept; a forgotten one counts as somebody else.
 const KEPT: usize = 1024;
 
-/// The netlink ports that carried out transactions, the oldest first.
+/// The netlink ports that transactions were sent from, the oldest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Senders(VecDeque<u32>);
 

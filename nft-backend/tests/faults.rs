@@ -16,11 +16,13 @@ use common::pair::{DB, WEB, build, in_each_family, rules};
 use common::wire::seen;
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
+use nft_backend::guard::{Guard, GuardError, Handled};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::live::{Live, Update, UpdateError};
 use nft_backend::load::LoadError;
 use nft_backend::names::BASE;
 use nft_backend::nft::Nft;
+use nft_backend::notifications::Notifications;
 use nft_backend::ruleset::Ruleset;
 use nopal_lab::{Lab, Probe, ProbeKind, Seen, patient};
 use tempfile::TempDir;
@@ -162,6 +164,44 @@ fn whatever_happens_to_nft_the_table_is_never_half_open() {
             ];
             assert_seen(&lab, &seen, name);
         }
+    }
+}
+
+/// nft itself, which is told to print what it did into a pipe that nobody empties: it hangs behind its transaction.
+fn hanging_behind(folder: &Faulty) -> String {
+    let pipe = folder.0.path().join("pipe").display().to_string();
+    format!(
+        "mkfifo {pipe}; exec 3<> {pipe}; timeout 1 dd if=/dev/zero bs=64k count=1 >&3 2> /dev/null\n\
+         exec nft -e \"$@\" > {pipe}"
+    )
+}
+
+#[test]
+fn an_nft_of_ours_that_is_stopped_behind_its_transaction_is_no_stranger() {
+    let (old, new) = (allowing(&[OLD, BOTH]), allowing(&[NEW, BOTH]));
+    let limit = patient(LIMIT);
+    // The first two are the first load.
+    for number in 3..=4 {
+        let netns = Netns::new();
+        let kernel = Nft::new().in_namespace(netns.path());
+        let stand_in = Faulty::new();
+        let hanging = hanging_behind(&stand_in);
+        let hanging = stand_in.kernel(&kernel, number, &hanging).with_limit(limit);
+        let config = Config::default();
+        let notices = Notifications::of(&kernel, &config.table).unwrap();
+        let mut guard = Guard::new(hanging, notices, config);
+        guard.update(old.clone()).unwrap();
+        assert_eq!(guard.handle().unwrap(), Handled::Quiet);
+        let Err(GuardError::Update(UpdateError::Step { source, .. })) = guard.update(new.clone())
+        else {
+            panic!("transaction {number} did not hang")
+        };
+        assert_eq!(source, ApplyError::TimedOut { limit });
+        let handled = guard.handle().unwrap();
+        let is_ours = matches!(handled, Handled::Intact | Handled::Updated(_));
+        assert!(is_ours, "transaction {number}: {handled:?}");
+        assert_eq!(guard.repairs(), 0);
+        assert_in_force(&kernel, &new, "after the one that hung");
     }
 }
 

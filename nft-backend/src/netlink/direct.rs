@@ -92,11 +92,15 @@ impl Netlink {
                 return Ok(());
             };
             self.sequence = batch.last.wrapping_add(2);
-            match carry_out(self.socket()?, &batch) {
+            let socket = self.socket()?;
+            let port = socket.port();
+            let outcome = carry_out(socket, &batch);
+            if matches!(outcome, Ok(()) | Err(Failure::Unknown(_))) {
+                self.senders.push(port);
+            }
+            match outcome {
                 Ok(()) => {
                     self.sets.follow(transaction);
-                    let port = self.socket()?.port();
-                    self.senders.push(port);
                     return Ok(());
                 }
                 Err(Failure::Stale) => self.sets.forget(),
@@ -261,7 +265,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::netlink::script::{Reply, Script, answer, generation};
+    use crate::netlink::script::{PORT, Reply, Script, answer, generation};
     use crate::netlink::uapi::NFT_MSG_GETGEN;
     use crate::transaction::Object;
 
@@ -327,6 +331,20 @@ mod tests {
             "{error}"
         );
         assert_eq!(batches.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_batch_that_may_be_in_force_has_its_sender_noted_and_no_other() {
+        for (answers, noted) in [
+            (vec![(Place::Last, FINE)], &[PORT][..]),
+            (vec![(Place::Socket, Errno::ENOBUFS)], &[PORT]),
+            (vec![], &[PORT]),
+            (vec![(Place::Last, Errno::EEXIST)], &[]),
+        ] {
+            let (mut netlink, _) = kernel(move |_| answers.clone());
+            let _ = netlink.apply(&transaction());
+            assert_eq!(netlink.take_senders(), noted);
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn ip(
     }
     command.push("ip".into());
     command.extend(arguments.iter().map(OsString::from));
-    let finished = process::run(&command[0], &command[1..], input.as_bytes(), LIMIT);
+    let finished = process::run(&command[0], &command[1..], input.as_bytes(), LIMIT, |_| {});
     let finished = finished.map_err(|error| explain(error, namespace.is_some(), arguments))?;
     if finished.code == Some(NOT_FOUND) {
         return Err(IP_MISSING);
