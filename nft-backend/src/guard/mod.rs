@@ -9,6 +9,8 @@
 //! Of a large transaction of ours nothing is told ([`Notices::pause`]), and a transaction that somebody else carried out
 //! meanwhile counts as a lost message.
 //! When messages were lost, or [`Guard::verify`] asks for it, the table is compared instead.
+//! An update of ours that failed can leave the table in a state that nobody knows. Making up for it is no repair, and
+//! nobody is blamed, unless somebody else was heard or found to have changed the table too.
 //!
 //! Another program may undo each repair. Then repairs are made at a bounded rate
 //! ([`pace`](mod@crate::pace)), and the log says that somebody fights; they are never given up.
@@ -67,6 +69,23 @@ pub struct Guard<K, N, D = Ruleset> {
 struct Suspicion {
     commits: Vec<Commit>,
     needs_load: bool,
+    /// Whether it was found otherwise than it was left, also when it could not be repaired then.
+    is_changed: bool,
+}
+
+impl Suspicion {
+    /// Whether there is anything of somebody else in it, and not an update of ours alone that failed.
+    fn is_of_others(&self) -> bool {
+        self.is_changed || !self.commits.is_empty()
+    }
+}
+
+/// What came of comparing the table with how it was left.
+enum Compared {
+    Intact,
+    Changed,
+    /// It is not known how it was left, since an update failed.
+    Unknown,
 }
 
 impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
@@ -95,13 +114,13 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
     pub fn handle(&mut self) -> Result<Handled, GuardError> {
         self.listen()?;
         let now = Instant::now();
-        let Some(suspicion) = self.suspicion.take() else {
+        let Some(mut suspicion) = self.suspicion.take() else {
             return Ok(Handled::Quiet);
         };
         if !self.is_begun {
             return Ok(Handled::Quiet);
         }
-        let handled = self.settle(&suspicion, now);
+        let handled = self.settle(&mut suspicion, now);
         if !matches!(
             handled,
             Ok(Handled::Intact | Handled::Updated(_) | Handled::Repaired(_))
@@ -218,7 +237,7 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
         Ok(())
     }
 
-    fn settle(&mut self, suspicion: &Suspicion, now: Instant) -> Result<Handled, GuardError> {
+    fn settle(&mut self, suspicion: &mut Suspicion, now: Instant) -> Result<Handled, GuardError> {
         if self.pace.is_full(now) {
             self.is_fought = false;
         }
@@ -226,17 +245,21 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
             self.say_that_it_is_fought(suspicion);
             return Ok(Handled::Postponed { until });
         }
-        let mut is_intact = false;
         if suspicion.needs_load {
             self.live.forget();
+            suspicion.is_changed = true;
         } else {
-            is_intact = self.compare().map_err(GuardError::Compare)?;
+            suspicion.is_changed |= match self.compare().map_err(GuardError::Compare)? {
+                Compared::Intact => false,
+                Compared::Changed => true,
+                Compared::Unknown => suspicion.is_of_others(),
+            };
         }
         let update = self.put_back()?;
-        match (is_intact, update) {
-            (true, Update::Nothing) => return Ok(Handled::Intact),
-            (true, update) => return Ok(Handled::Updated(update)),
-            (false, _) => {}
+        match (suspicion.is_changed, update) {
+            (false, Update::Nothing) => return Ok(Handled::Intact),
+            (false, update) => return Ok(Handled::Updated(update)),
+            (true, _) => {}
         }
         self.repairs += 1;
         let changes = told(&suspicion.commits);
@@ -250,24 +273,24 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
 
     /// Whether the table is as it was left. If not, what is found becomes what is known of it, or nothing
     /// is known of it any more.
-    fn compare(&mut self) -> Result<bool, ApplyError> {
-        let mut found = self.kernel.list(&self.table)?;
+    fn compare(&mut self) -> Result<Compared, ApplyError> {
         let Some(known) = self.live.contents() else {
-            return Ok(false);
+            return Ok(Compared::Unknown);
         };
+        let mut found = self.kernel.list(&self.table)?;
         let left = InForce::of(known);
         if found.as_ref() != Some(&left) {
             // Just after a large load the kernel can leave elements out of a list.
             found = self.kernel.list(&self.table)?;
         }
         if found.as_ref() == Some(&left) {
-            return Ok(true);
+            return Ok(Compared::Intact);
         }
         match found.and_then(|found| with_elements(known, &found)) {
             Some(found) => self.live.assume(found),
             None => self.live.forget(),
         }
-        Ok(false)
+        Ok(Compared::Changed)
     }
 
     /// Puts what should be in force back. Where somebody made another table in the place of ours, or
@@ -294,14 +317,14 @@ impl<K: Kernel, N: Notices, D: Desired> Guard<K, N, D> {
     }
 
     fn say_that_it_is_fought(&mut self, suspicion: &Suspicion) {
-        if !self.is_fought {
+        if !self.is_fought && suspicion.is_of_others() {
             let (table, changes) = (&self.table, told(&suspicion.commits));
             tracing::warn!(
                 %table, %changes, every = ?INTERVAL,
                 "somebody changes our table again and again; repairs go on at a lower rate"
             );
         }
-        self.is_fought = true;
+        self.is_fought |= suspicion.is_of_others();
     }
 }
 

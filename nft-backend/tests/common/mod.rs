@@ -15,6 +15,7 @@ pub(crate) mod flows;
 pub(crate) mod grants;
 pub(crate) mod judge;
 pub(crate) mod kinds;
+pub(crate) mod log;
 pub(crate) mod mutation;
 pub(crate) mod neighbours;
 pub(crate) mod netns;
