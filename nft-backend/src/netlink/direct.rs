@@ -1,5 +1,6 @@
 //! The kernel by netlink, with nft beside it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -30,7 +31,7 @@ const ATTEMPTS: usize = 10;
 /// The tables of one network namespace, by netlink.
 ///
 /// Transactions go to the kernel on a socket that stays open; it is opened with the first one. Listing and checking are
-/// nft's, and so is a transaction that netlink is refused for: that is logged once. While this lives, so does its
+/// nft's, and so is a transaction that cannot go by netlink: that is logged once for each kind of reason. While this lives, so does its
 /// namespace; one that is made anew under the same name is another.
 pub struct Netlink {
     nft: Nft,
@@ -39,15 +40,60 @@ pub struct Netlink {
     /// The number of the next message.
     sequence: u32,
     senders: Senders,
-    warned: bool,
+    /// What was warned of already.
+    warned: BTreeSet<Obstacle>,
 }
 
 /// Why a transaction was not carried out by netlink.
 enum Trouble {
     /// It failed.
     Failed(ApplyError),
-    /// Nothing was changed, and nft may be able to.
-    ForNft(String),
+    /// Nothing was changed, and nft may be able to, for this reason in words.
+    ForNft(Obstacle, String),
+}
+
+/// What keeps a transaction from going by netlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    /// The kernel does not talk with us at all.
+    Refused,
+    /// The kernel does not know a command, or not in this form.
+    UnknownForm,
+    /// The batch was out of date each time when it came to the kernel.
+    Outrun,
+    /// It has no form that could be sent.
+    Unencodable,
+}
+
+impl Obstacle {
+    fn warn(self, reason: &str) {
+        match self {
+            Self::Refused => {
+                tracing::warn!(
+                    reason,
+                    "no nftables by netlink here; the nft program steps in"
+                );
+            }
+            Self::UnknownForm => {
+                tracing::warn!(
+                    reason,
+                    "the kernel takes a command otherwise than by our netlink; the nft program steps in"
+                );
+            }
+            Self::Outrun => {
+                tracing::warn!(
+                    reason,
+                    "other programs change nftables faster than our netlink; the nft program steps in"
+                );
+            }
+            Self::Unencodable => {
+                tracing::warn!(
+                    reason,
+                    "a change has no form in our netlink; the nft program steps in"
+                );
+            }
+        }
+    }
 }
 
 impl Default for Netlink {
@@ -76,7 +122,7 @@ impl Netlink {
             sets: Sets::default(),
             sequence: 1,
             senders: Senders::default(),
-            warned: false,
+            warned: BTreeSet::new(),
         }
     }
 
@@ -107,8 +153,8 @@ impl Netlink {
                 Err(failure) => return Err(explain(failure, transaction)),
             }
         }
-        let reason = "other programs change nftables all the time";
-        Err(Trouble::ForNft(reason.to_owned()))
+        let reason = format!("{ATTEMPTS} attempts were out of date");
+        Err(Trouble::ForNft(Obstacle::Outrun, reason))
     }
 
     /// Learns what the transaction's elements must be written like.
@@ -117,7 +163,7 @@ impl Netlink {
         if !self.sets.is_about(table) {
             let sequence = self.next_number();
             let generation = generation(self.socket()?, sequence);
-            let generation = generation.map_err(|errno| Trouble::ForNft(words(errno)))?;
+            let generation = generation.map_err(refused)?;
             self.sets.begin(table, generation);
         }
         for set in self.sets.unknown(transaction) {
@@ -133,13 +179,13 @@ impl Netlink {
             };
             let sequence = self.next_number();
             let shape = question(self.socket()?, NFT_MSG_GETSET, sequence, request, read);
-            let shape = shape.map_err(|errno| Trouble::ForNft(words(errno)))?;
             let none = || {
                 Trouble::Failed(ApplyError::Refused {
                     stderr: format!("set inet {table} {set}: {}", Errno::ENOENT.desc()),
                 })
             };
-            self.sets.learn(set.clone(), shape.ok_or_else(none)?);
+            let shape = shape.map_err(refused)?.ok_or_else(none)?;
+            self.sets.learn(set.clone(), shape);
         }
         Ok(())
     }
@@ -164,7 +210,7 @@ impl Netlink {
             let path = path.to_owned();
             return Err(Trouble::Failed(ApplyError::NoNamespace { path }));
         }
-        open(namespace).map_err(|error| Trouble::ForNft(error.to_string()))
+        open(namespace).map_err(|error| Trouble::ForNft(Obstacle::Refused, error.to_string()))
     }
 }
 
@@ -176,13 +222,9 @@ impl Kernel for Netlink {
         self.sets.forget();
         match trouble {
             Trouble::Failed(error) => Err(error),
-            Trouble::ForNft(reason) => {
-                if !self.warned {
-                    self.warned = true;
-                    tracing::warn!(
-                        reason,
-                        "no nftables by netlink here; the nft program steps in"
-                    );
+            Trouble::ForNft(obstacle, reason) => {
+                if self.warned.insert(obstacle) {
+                    obstacle.warn(&reason);
                 }
                 self.nft.apply(transaction)
             }
@@ -218,15 +260,15 @@ impl Kernel for Netlink {
 
 impl From<Unencodable> for Trouble {
     fn from(error: Unencodable) -> Self {
-        Self::ForNft(error.to_string())
+        Self::ForNft(Obstacle::Unencodable, error.to_string())
     }
 }
 
 fn explain(failure: Failure, transaction: &Transaction) -> Trouble {
     match failure {
         Failure::Refused(refusal) => explain_refusal(&refusal, transaction),
-        Failure::Unusable(errno) => Trouble::ForNft(words(errno)),
-        Failure::Stale => Trouble::ForNft(words(Errno::ERESTART)),
+        Failure::Unusable(errno) => refused(errno),
+        Failure::Stale => Trouble::ForNft(Obstacle::Outrun, words(Errno::ERESTART)),
         Failure::Unknown(errno) => Trouble::Failed(ApplyError::OutcomeUnknown {
             reason: words(errno),
         }),
@@ -249,10 +291,14 @@ fn explain_refusal(refusal: &Refusal, transaction: &Transaction) -> Trouble {
         said.push_str(message);
     }
     match refusal.errno {
-        Errno::EOPNOTSUPP | Errno::EINVAL => Trouble::ForNft(said),
+        Errno::EOPNOTSUPP | Errno::EINVAL => Trouble::ForNft(Obstacle::UnknownForm, said),
         Errno::EPERM | Errno::EACCES => Trouble::Failed(ApplyError::NotPermitted { stderr: said }),
         _ => Trouble::Failed(ApplyError::Refused { stderr: said }),
     }
+}
+
+fn refused(errno: Errno) -> Trouble {
+    Trouble::ForNft(Obstacle::Refused, words(errno))
 }
 
 fn words(errno: Errno) -> String {
@@ -265,9 +311,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::element::{Element, Key};
+    use crate::netlink::log::logged;
     use crate::netlink::script::{PORT, Reply, Script, answer, generation};
     use crate::netlink::uapi::NFT_MSG_GETGEN;
     use crate::transaction::Object;
+    use crate::value::AddressRange;
 
     /// A kernel whose answer to the `n`th batch is `answers(n)`, with nft out of reach.
     fn kernel(
@@ -360,30 +409,58 @@ mod tests {
         );
     }
 
-    #[test]
-    fn nft_steps_in_where_netlink_is_refused_and_it_is_said_once() {
-        for refusal in [
-            (Place::Batch, Errno::EPERM),
-            (Place::Batch, Errno::EOPNOTSUPP),
-            (Place::Last, Errno::EOPNOTSUPP),
-        ] {
-            let (mut netlink, _) = kernel(move |_| vec![refusal]);
-            let warnings = Warnings::default();
-            let error = tracing::subscriber::with_default(warnings.clone(), || {
-                netlink.apply(&transaction()).unwrap_err();
-                netlink.apply(&transaction()).unwrap_err()
-            });
-            assert!(matches!(error, ApplyError::NftMissing { .. }), "{error}");
-            assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
-        }
+    /// A transaction with an element that its set cannot hold.
+    fn unencodable() -> Transaction {
+        let (mut transaction, set) = (transaction(), Name::fixed("s"));
+        transaction.create(Object::Set {
+            name: set.clone(),
+            key: Key::Mark,
+            interval: false,
+        });
+        let elements = [Element::Address(AddressRange::single([10, 0, 0, 1].into()))].into();
+        transaction.add(Object::Elements { set, elements });
+        transaction
     }
 
     #[test]
-    fn nft_steps_in_when_others_change_nftables_all_the_time() {
-        let (mut netlink, batches) = kernel(|_| vec![(Place::Batch, Errno::ERESTART)]);
-        let error = netlink.apply(&transaction()).unwrap_err();
-        assert!(matches!(error, ApplyError::NftMissing { .. }), "{error}");
-        assert_eq!(batches.load(Ordering::Relaxed), ATTEMPTS);
+    fn nft_steps_in_and_each_kind_of_reason_is_told_once() {
+        let answers = |number| match number {
+            0..ATTEMPTS => vec![(Place::Batch, Errno::ERESTART)],
+            ATTEMPTS => vec![(Place::Batch, Errno::EPERM)],
+            11 => vec![(Place::Batch, Errno::EOPNOTSUPP)],
+            12 => vec![(Place::Last, Errno::EOPNOTSUPP)],
+            _ => vec![(Place::Last, Errno::EINVAL)],
+        };
+        let (mut netlink, batches) = kernel(answers);
+        let unencodable = unencodable();
+        let fine = transaction();
+        let ((), log) = logged(|| {
+            for transaction in [
+                &fine,
+                &unencodable,
+                &fine,
+                &fine,
+                &unencodable,
+                &fine,
+                &fine,
+            ] {
+                let error = netlink.apply(transaction).unwrap_err();
+                assert!(matches!(error, ApplyError::NftMissing { .. }), "{error}");
+            }
+        });
+        assert_eq!(batches.load(Ordering::Relaxed), 14);
+        let expected = [
+            "other programs change nftables faster than our netlink; the nft program steps in \
+             reason=\"10 attempts were out of date\"",
+            "a change has no form in our netlink; the nft program steps in \
+             reason=\"10.0.0.1 is no element of the set s\"",
+            "no nftables by netlink here; the nft program steps in \
+             reason=\"Operation not permitted (EPERM)\"",
+            "the kernel takes a command otherwise than by our netlink; the nft program steps in \
+             reason=\"create counter inet nopal denied: Operation not supported on transport endpoint (EOPNOTSUPP): \
+             in other words\"",
+        ];
+        assert_eq!(log, expected.map(|line| format!("message={line}")));
     }
 
     #[test]
@@ -393,31 +470,5 @@ mod tests {
             .apply(&Transaction::new(Name::fixed("nopal")))
             .unwrap();
         assert_eq!(batches.load(Ordering::Relaxed), 0);
-    }
-
-    /// Counts what is logged.
-    #[derive(Clone, Default)]
-    struct Warnings(Arc<AtomicUsize>);
-
-    impl tracing::Subscriber for Warnings {
-        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-        fn event(&self, _: &tracing::Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-
-        fn enter(&self, _: &tracing::span::Id) {}
-
-        fn exit(&self, _: &tracing::span::Id) {}
     }
 }

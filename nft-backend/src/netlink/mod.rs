@@ -12,6 +12,9 @@ mod direct;
 mod elements;
 mod exchange;
 mod expression;
+#[cfg(test)]
+#[path = "../../tests/common/log.rs"]
+mod log;
 mod message;
 mod question;
 #[cfg(test)]

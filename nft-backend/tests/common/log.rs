@@ -1,14 +1,19 @@
 //! What is logged, for tests of what it says.
 
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+
+/// While there is one subscriber alone, tracing asks the thread that comes to a message first whether anybody wants it,
+/// and keeps its answer for all threads. So there is always another one.
+static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines(Arc::default())));
 
 /// Does a job, and gives what this thread logged meanwhile: a line for each message, with its fields.
 pub(crate) fn logged<T>(job: impl FnOnce() -> T) -> (T, Vec<String>) {
+    LazyLock::force(&BESIDE);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let done = tracing::subscriber::with_default(Lines(Arc::clone(&lines)), job);
     let lines = std::mem::take(&mut *lines.lock().unwrap());
