@@ -5,6 +5,8 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::class_counters::ClassCounts;
 use crate::conntrack;
 use crate::generation::MarkBits;
@@ -26,6 +28,9 @@ const NFT: &str = "nft";
 const NSENTER: &str = "nsenter";
 /// Where `ip netns` mounts the namespaces that it gives names to.
 const NAMED_NAMESPACES: &str = "/run/netns";
+/// How nft begins to tell that a command cannot be carried out, and what follows where the kernel said so.
+const NFT_ERROR: &str = "Error: ";
+const KERNEL_ERROR: &str = "Could not process rule: ";
 /// How a shell and nsenter end when there is no such program.
 const NOT_FOUND: i32 = 127;
 
@@ -252,9 +257,20 @@ pub(crate) fn namespace_path(namespace: &Path) -> PathBuf {
     }
 }
 
-/// How nft tells that what it should list does not exist.
+/// Whether nft tells that the table which it should list does not exist, and not that something else is missing: its
+/// first line is an error of its own, without a place in a file. Where another table has a name like it, nft offers that.
 fn is_nothing_there(error: &ApplyError) -> bool {
-    matches!(error, ApplyError::Refused { stderr } if stderr.contains("No such file or directory"))
+    let ApplyError::Refused { stderr } = error else {
+        return false;
+    };
+    let said = stderr
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix(NFT_ERROR));
+    let said = said.map(|said| said.strip_prefix(KERNEL_ERROR).unwrap_or(said));
+    let offered = said.and_then(|said| said.strip_prefix(Errno::ENOENT.desc()));
+    offered
+        .is_some_and(|offered| offered.is_empty() || offered.starts_with("; did you mean table "))
 }
 
 impl Kernel for Nft {
@@ -292,5 +308,44 @@ impl Kernel for Nft {
     /// The kernel gives the first netlink socket of a process the number of the process as its port.
     fn take_senders(&mut self) -> Vec<u32> {
         self.senders.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_no_table(stderr: &str) -> bool {
+        let stderr = stderr.to_owned();
+        is_nothing_there(&ApplyError::Refused { stderr })
+    }
+
+    /// What nft 1.0.6 printed for `list table` and `list counters table`, in namespaces without the table and with one of
+    /// another family; and the words of those that have the kernel look for the table.
+    #[test]
+    fn a_table_that_is_not_there_is_told_by_nft_itself() {
+        for stderr in [
+            "Error: No such file or directory\nlist table inet nopal\n                ^^^^^",
+            "Error: No such file or directory; did you mean table ‘nopal’ in family ip?\n\
+             list counters table inet nopal\n                         ^^^^^",
+            "Error: Could not process rule: No such file or directory\nlist table inet nopal\n                ^^^^^",
+        ] {
+            assert!(is_no_table(stderr), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_missing_is_no_missing_table() {
+        for stderr in [
+            "nft: error while loading shared libraries: libnftables.so.1: cannot open shared object file: No such file \
+             or directory",
+            "nsenter: cannot open /run/netns/nowt: No such file or directory",
+            "nsenter: failed to execute /nowhere/nft: No such file or directory",
+            "/dev/stdin:1:26-26: Error: No such file or directory\ndelete element inet nopal s { 1 }",
+            "Error: cache initialization failed: No such file or directory",
+            "",
+        ] {
+            assert!(!is_no_table(stderr), "{stderr}");
+        }
     }
 }
