@@ -5,21 +5,13 @@
 //! kernel changes the bits of a mask alone, so those of other programs stay as they are.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::ReceiveTimeout;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
-    setsockopt, socket,
-};
-use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::generation::MarkBits;
 use crate::kernel::ApplyError;
-use crate::namespace::in_namespace;
-use crate::netlink::{Message, messages};
+use crate::netlink::{self, Message, Received, Socket};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`; without `NLM_F_CREATE` it changes an entry.
 const CHANGE: u16 = 0x0100;
@@ -29,20 +21,15 @@ const TUPLE_ORIGINAL: u16 = 1;
 const MARK: u16 = 8;
 const ZONE: u16 = 18;
 const MARK_MASK: u16 = 21;
+/// What the kernel says of an entry that has ended.
+const NOT_THERE: i32 = Errno::ENOENT as i32;
 /// Changes sent at once; their errors must fit into the socket's buffer.
 const BATCH: usize = 64;
-/// The kernel fills at most 32 KiB in one dump message.
-const BUFFER: usize = 64 * 1024;
-const PATIENCE_SECONDS: i64 = 10;
 
 /// Sets these bits to zero in the mark of every entry of the namespace.
 pub(crate) fn clear_marks(namespace: Option<&Path>, bits: MarkBits) -> Result<(), ApplyError> {
-    let cleared = in_namespace(namespace, connected_socket).and_then(|socket| {
-        let marked = marked_entries(&socket, bits)?;
-        marked
-            .chunks(BATCH)
-            .try_for_each(|entries| clear(&socket, entries, bits))
-    });
+    let opened = netlink::open(namespace);
+    let cleared = opened.and_then(|mut socket| Ok(clear_all(socket.as_mut(), bits)?));
     cleared.map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => ApplyError::NotPermitted {
             stderr: error.to_string(),
@@ -54,6 +41,12 @@ pub(crate) fn clear_marks(namespace: Option<&Path>, bits: MarkBits) -> Result<()
     })
 }
 
+fn clear_all(socket: &mut dyn Socket, bits: MarkBits) -> Result<(), Errno> {
+    let marked = marked_entries(socket, bits)?;
+    let mut batches = marked.chunks(BATCH);
+    batches.try_for_each(|entries| clear(socket, entries, bits))
+}
+
 /// What identifies an entry.
 struct Entry {
     family: u8,
@@ -61,29 +54,17 @@ struct Entry {
     zone: Option<Vec<u8>>,
 }
 
-/// A netfilter socket that waits a limited time for answers.
-pub(crate) fn connected_socket() -> io::Result<OwnedFd> {
-    let (family, protocol) = (AddressFamily::Netlink, SockProtocol::NetlinkNetFilter);
-    let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
-    let kernel = NetlinkAddr::new(0, 0);
-    connect(socket.as_raw_fd(), &kernel)?;
-    Ok(socket)
-}
-
 /// All entries with one of the bits in their mark.
-fn marked_entries(socket: &OwnedFd, bits: MarkBits) -> io::Result<Vec<Entry>> {
-    send(
-        socket.as_raw_fd(),
-        Message::dump(GET).bytes(),
-        MsgFlags::empty(),
-    )?;
+///
+/// The kernel never calls this dump interrupted (`NLM_F_DUMP_INTR`): it counts no changes of its table. None are needed:
+/// an entry stays in its bucket while it lives, a bucket is held while it is read, and one that did not fit into a message
+/// is begun anew where its entry has gone meanwhile. What begins behind the reader has the mark of the generation in force.
+/// Only who changes the number of buckets (`nf_conntrack_buckets`) in between can hide entries from it.
+fn marked_entries(socket: &mut dyn Socket, bits: MarkBits) -> Result<Vec<Entry>, Errno> {
     let mut entries = Vec::new();
-    receive(socket, |message| {
-        let mark = message
-            .attribute(MARK)
-            .and_then(|mark| mark.try_into().ok());
-        if mark.map_or(0, u32::from_be_bytes) & bits.mask() == 0 {
+    exchange(socket, Message::dump(GET).bytes(), |message| {
+        let mark = message.number(MARK).unwrap_or_default();
+        if mark & bits.mask() == 0 {
             return;
         }
         if let Some(tuple) = message.attribute(TUPLE_ORIGINAL) {
@@ -99,7 +80,7 @@ fn marked_entries(socket: &OwnedFd, bits: MarkBits) -> io::Result<Vec<Entry>> {
 }
 
 /// Clears some entries. One that has ended meanwhile carries no mark any more.
-fn clear(socket: &OwnedFd, entries: &[Entry], bits: MarkBits) -> io::Result<()> {
+fn clear(socket: &mut dyn Socket, entries: &[Entry], bits: MarkBits) -> Result<(), Errno> {
     let mut batch = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let mut message = Message::request(CHANGE, entry.family);
@@ -114,31 +95,115 @@ fn clear(socket: &OwnedFd, entries: &[Entry], bits: MarkBits) -> io::Result<()> 
         }
         batch.extend_from_slice(message.bytes());
     }
-    send(socket.as_raw_fd(), &batch, MsgFlags::empty())?;
-    receive(socket, |_| {})
+    exchange(socket, &batch, |_| {})
 }
 
-/// Reads until the end of a dump or the answer that was asked for.
-fn receive(
-    socket: &OwnedFd,
-    mut each: impl FnMut(&crate::netlink::Received<'_>),
-) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        for message in messages(&buffer[..length]) {
-            if let Some(errno) = message.error() {
-                if errno != 0 && errno != Errno::ENOENT as i32 {
-                    return Err(Errno::from_raw(errno).into());
-                }
-                if message.is_last() {
-                    return Ok(());
-                }
-            } else if message.is_done() {
-                return Ok(());
-            } else {
-                each(&message);
-            }
+/// Sends requests and reads what the kernel says to them, to the end of a dump or the answer that was asked for. It has
+/// put an answer, or the next part of a dump, into the socket's buffer whenever it gives control back, so nothing is
+/// waited for. What is sent twice because of a signal is done twice, and does no harm.
+fn exchange(
+    socket: &mut dyn Socket,
+    requests: &[u8],
+    mut each: impl FnMut(&Received<'_>),
+) -> Result<(), Errno> {
+    let (mut ended, mut refused) = (false, None);
+    netlink::send(socket, requests, |_| false)?;
+    netlink::receive(socket, |message| {
+        let end = message.end_of_dump();
+        ended |= end.is_some() || message.is_last();
+        match end.or_else(|| message.error()) {
+            None => each(message),
+            Some(0 | NOT_THERE) => {}
+            Some(number) => refused = refused.or(Some(Errno::from_raw(number))),
+        }
+    })?;
+    match refused {
+        Some(errno) => Err(errno),
+        None if ended => Ok(()),
+        None => Err(Errno::ENOMSG),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::netlink::script::{Reply, Script, answer};
+
+    const DONE: u16 = 3;
+
+    /// An entry with this mark, as a dump tells it.
+    fn entry(mark: u32) -> Vec<u8> {
+        let mut message = Message::request(CHANGE, 2);
+        message.put_nested(TUPLE_ORIGINAL, &mark.to_be_bytes());
+        message.put(MARK, &mark.to_be_bytes());
+        message.bytes().to_vec()
+    }
+
+    /// The end of a dump.
+    fn done(errno: i32) -> Vec<u8> {
+        let mut end = answer(0, errno, "");
+        end[4..6].copy_from_slice(&DONE.to_ne_bytes());
+        end
+    }
+
+    /// What comes of clearing where the kernel answers so to each datagram in turn, and how many datagrams there were.
+    fn cleared(replies: Vec<Reply>) -> (Result<(), Errno>, usize) {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (counted, mut replies) = (Arc::clone(&sent), replies.into_iter());
+        let kernel = move |_: &[_]| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            replies.next().unwrap_or((Ok(()), Vec::new()))
+        };
+        let bits = MarkBits::from_mask(0xff00_0000).unwrap();
+        let cleared = clear_all(&mut Script::new(kernel), bits);
+        (cleared, sent.load(Ordering::Relaxed))
+    }
+
+    fn answers(answers: Vec<Result<Vec<u8>, Errno>>) -> Reply {
+        (Ok(()), answers)
+    }
+
+    #[test]
+    fn a_signal_neither_ends_nor_shortens_the_clearing() {
+        let marked = || Ok(entry(0x0100_0000));
+        let begun_again = (Err(Errno::EINTR), Vec::new());
+        let interrupted = || Err(Errno::EINTR);
+        let dump = answers(vec![
+            marked(),
+            interrupted(),
+            Ok(entry(0x0000_0001)),
+            marked(),
+            interrupted(),
+            Ok(done(0)),
+        ]);
+        let change = answers(vec![interrupted(), Ok(answer(1, 0, ""))]);
+        assert_eq!(cleared(vec![begun_again, dump, change]), (Ok(()), 3));
+    }
+
+    #[test]
+    fn what_has_ended_is_clear_and_what_is_refused_is_told() {
+        let dump = || answers(vec![Ok(entry(0x0100_0000)), Ok(done(0))]);
+        for (errno, outcome) in [(Errno::ENOENT, Ok(())), (Errno::EBUSY, Err(Errno::EBUSY))] {
+            let change = answers(vec![Ok(answer(1, errno as i32, ""))]);
+            assert_eq!(cleared(vec![dump(), change]), (outcome, 2));
+        }
+        let refused = answers(vec![Ok(answer(0, Errno::EPERM as i32, ""))]);
+        assert_eq!(cleared(vec![refused]), (Err(Errno::EPERM), 1));
+    }
+
+    #[test]
+    fn half_a_dump_is_none() {
+        let marked = || Ok(entry(0x0100_0000));
+        for (end, outcome) in [
+            (Ok(done(Errno::ENOMEM as i32)), Errno::ENOMEM),
+            (Err(Errno::ENOBUFS), Errno::ENOBUFS),
+            (marked(), Errno::ENOMSG),
+        ] {
+            let dump = answers(vec![marked(), end]);
+            assert_eq!(cleared(vec![dump]), (Err(outcome), 1));
         }
     }
 }

@@ -7,6 +7,8 @@
 
 mod common;
 
+use std::net::{Ipv4Addr, UdpSocket};
+
 use common::flows::{LONG, SHORT, alive, begin, silent, translate_service};
 use common::netns::run_in;
 use common::pair::{DB, NODE, WEB, build, in_each_family, rules};
@@ -21,6 +23,8 @@ use nft_backend::live::{Live, Update};
 use nft_backend::ruleset::Ruleset;
 use nopal_lab::Connection;
 
+/// Enough flows for some parts of a dump.
+const MANY: u32 = 5_000;
 /// The first port of the flows that both states allow, and of those that only the wide one does.
 const KEPT: u16 = 6000;
 const CUT: u16 = 6100;
@@ -270,6 +274,48 @@ fn other_bits_of_the_mark_belong_to_other_programs() {
     assert_eq!(silent(&mut kept), [""; 0]);
     assert!(count("kept") > 0);
     assert_eq!(count("changed"), 0);
+}
+
+/// A datagram for each of many flows, which nobody answers.
+fn send_to_many(socket: &UdpSocket) {
+    for number in 0..MANY {
+        let to = (Ipv4Addr::from_bits(0x7f01_0000 + number), 9);
+        // The first try may be told that a datagram before it came to a closed port.
+        let sent = socket.send_to(&[0], to);
+        sent.or_else(|_| socket.send_to(&[0], to)).unwrap();
+    }
+}
+
+/// Many parts of a dump, and many batches of changes.
+#[test]
+fn the_marks_of_many_flows_are_cleared_and_their_other_bits_stay() {
+    let (lab, mut kernel) = build("nopal-many");
+    let node = lab.node_namespace(NODE).unwrap();
+    let table = "table inet other {
+        counter seen { }
+        counter stamped { }
+        chain out { type filter hook output priority 0; ct mark 0 ct mark set 0x0100000e; }
+        chain in { type filter hook input priority 0;
+            meta l4proto udp ct mark & 0x00ffffff == 0x0e counter name seen;
+            meta l4proto udp ct mark & 0xff000000 != 0 counter name stamped; }
+    }";
+    run_in(node, &["nft", table]);
+    let socket = node
+        .run(|| UdpSocket::bind(("127.0.0.1", 0)))
+        .unwrap()
+        .unwrap();
+    send_to_many(&socket);
+    let packets = |name| {
+        let counter = run_in(node, &["nft", "reset", "counter", "inet", "other", name]);
+        let packets = counter.split("packets ").nth(1).unwrap();
+        packets.split(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!((packets("seen"), packets("stamped")), (MANY, MANY));
+    kernel
+        .clear_marks(MarkBits::from_mask(0xff00_0000).unwrap())
+        .unwrap();
+    send_to_many(&socket);
+    assert_eq!((packets("seen"), packets("stamped")), (MANY, 0));
 }
 
 /// A flow that nobody answers is never established, so it is judged anew all the time; the others pass on.

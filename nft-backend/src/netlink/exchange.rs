@@ -11,8 +11,9 @@ use super::message::{Received, messages};
 use super::socket::Socket;
 use super::uapi::NLMSG_ERROR;
 
-/// More than an answer takes: the header of the message that it is about and a line of text, or one set.
-const BUFFER: usize = 8 * 1024;
+/// More than an answer takes: the header of the message that it is about and a line of text, or one set. The parts of a
+/// dump begin with at most 8 KiB, and grow to what the reader has room for.
+const BUFFER: usize = 16 * 1024;
 
 /// Why a batch was not carried out, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(crate) fn ask<T>(
 }
 
 /// Sends a datagram. When a signal comes in between, it is sent again unless `answered` finds answers to it already.
-fn send(
+pub(crate) fn send(
     socket: &mut dyn Socket,
     datagram: &[u8],
     mut answered: impl FnMut(&mut dyn Socket) -> bool,
@@ -99,7 +100,10 @@ fn send(
 }
 
 /// Reads all messages that are there. The error is that some were lost.
-fn receive(socket: &mut dyn Socket, mut each: impl FnMut(&Received<'_>)) -> Result<(), Errno> {
+pub(crate) fn receive(
+    socket: &mut dyn Socket,
+    mut each: impl FnMut(&Received<'_>),
+) -> Result<(), Errno> {
     let mut buffer = [0; BUFFER];
     let mut lost = Ok(());
     loop {

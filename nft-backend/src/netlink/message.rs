@@ -107,13 +107,18 @@ impl<'a> Received<'a> {
         if self.kind() != NLMSG_ERROR {
             return None;
         }
+        self.answer()
+    }
+
+    /// The error number that follows the header.
+    fn answer(&self) -> Option<i32> {
         let number = i32::from_ne_bytes(*self.0.get(HEADER..)?.first_chunk()?);
         Some(number.wrapping_neg())
     }
 
-    /// Whether a dump ends here.
-    pub(crate) fn is_done(&self) -> bool {
-        self.kind() == NLMSG_DONE
+    /// The error number that a dump ends with, where it ends; 0 says that it is complete.
+    pub(crate) fn end_of_dump(&self) -> Option<i32> {
+        (self.kind() == NLMSG_DONE).then(|| self.answer().unwrap_or_default())
     }
 
     /// Whether this answers the message that an answer was asked for.

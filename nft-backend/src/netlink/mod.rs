@@ -18,13 +18,14 @@ mod log;
 mod message;
 mod question;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 mod set;
 mod sets;
 mod socket;
 mod uapi;
 mod writer;
 
+pub(crate) use exchange::{receive, send};
 pub(crate) use message::{Message, Received, messages};
 pub(crate) use question::generation;
 pub(crate) use socket::{Socket, open};

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimeout};
-use nix::sys::socket::{MsgFlags, recv, send, setsockopt};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
+    setsockopt, socket,
+};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::{Refused, attributes};
-use crate::conntrack::connected_socket;
 use crate::namespace::in_namespace;
 use crate::netlink::messages;
 use crate::nft::namespace_path;
@@ -20,6 +22,7 @@ use crate::nft::namespace_path;
 const ROOM: usize = 4 << 20;
 /// A message with the first bytes of one packet has a few hundred bytes.
 const BUFFER: usize = 64 * 1024;
+const PATIENCE_SECONDS: i64 = 10;
 
 /// Hears about each packet that the rules of a network namespace tell to a group. One program at a time can.
 #[derive(Debug)]
@@ -112,6 +115,16 @@ impl Listener {
     }
 }
 
+/// A netfilter socket that waits a limited time for answers.
+fn connected_socket() -> io::Result<OwnedFd> {
+    let (family, protocol) = (AddressFamily::Netlink, SockProtocol::NetlinkNetFilter);
+    let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
+    let kernel = NetlinkAddr::new(0, 0);
+    connect(socket.as_raw_fd(), &kernel)?;
+    Ok(socket)
+}
+
 fn bind(socket: &OwnedFd, group: u16) -> io::Result<()> {
     setsockopt(socket, RcvBufForce, &ROOM)?;
     send(
@@ -121,7 +134,11 @@ fn bind(socket: &OwnedFd, group: u16) -> io::Result<()> {
     )?;
     let mut buffer = vec![0; BUFFER];
     loop {
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        // A socket with a limit of time is not waited for again after a signal, whatever its handler asks for.
+        let length = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => continue,
+            received => received?,
+        };
         // The first packets may come before the answer.
         let mut answers = messages(&buffer[..length]).filter_map(|message| message.error());
         match answers.next() {
