@@ -1,4 +1,4 @@
-//! Clears our bits in the marks of conntrack entries, by netlink.
+//! Clears our bits in the marks of conntrack entries, by netlink, and finds out whether that can be done.
 //!
 //! Not by the `conntrack` program: version 1.4.7 cannot update marks on kernel 6.18 ("Operation not
 //! supported"), and `-D` would take the address translation of Service flows away. By netlink the
@@ -17,6 +17,8 @@ use crate::netlink::{self, Message, Received, Socket};
 const CHANGE: u16 = 0x0100;
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET`
 const GET: u16 = 0x0101;
+/// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET_STATS`
+const STATISTICS: u16 = 0x0105;
 const TUPLE_ORIGINAL: u16 = 1;
 const MARK: u16 = 8;
 const ZONE: u16 = 18;
@@ -26,19 +28,37 @@ const NOT_THERE: i32 = Errno::ENOENT as i32;
 /// Changes sent at once; their errors must fit into the socket's buffer.
 const BATCH: usize = 64;
 
+/// What the kernel has against talking about its entries; `None` when it does.
+pub(crate) fn refusal(namespace: Option<&Path>) -> Result<Option<String>, ApplyError> {
+    let opened = netlink::open(namespace);
+    let refusal = opened.and_then(|mut socket| refusal_on(socket.as_mut()));
+    refusal.map_err(|error| explain(&error, "asking the connection tracker"))
+}
+
+/// Asks how many entries there are. Without `CONFIG_NF_CT_NETLINK` the kernel does not know the question.
+fn refusal_on(socket: &mut dyn Socket) -> io::Result<Option<String>> {
+    let mut question = Message::request(STATISTICS, 0);
+    question.ask_for_answer();
+    match exchange(socket, question.bytes(), |_| {}) {
+        Ok(()) => Ok(None),
+        Err(errno @ (Errno::EPERM | Errno::EACCES)) => Err(errno.into()),
+        Err(errno) => Ok(Some(errno.desc().to_owned())),
+    }
+}
+
 /// Sets these bits to zero in the mark of every entry of the namespace.
 pub(crate) fn clear_marks(namespace: Option<&Path>, bits: MarkBits) -> Result<(), ApplyError> {
     let opened = netlink::open(namespace);
     let cleared = opened.and_then(|mut socket| Ok(clear_all(socket.as_mut(), bits)?));
-    cleared.map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => ApplyError::NotPermitted {
-            stderr: error.to_string(),
-        },
-        _ => ApplyError::System {
-            doing: "clearing conntrack marks",
-            reason: error.to_string(),
-        },
-    })
+    cleared.map_err(|error| explain(&error, "clearing conntrack marks"))
+}
+
+fn explain(error: &io::Error, doing: &'static str) -> ApplyError {
+    let reason = error.to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ApplyError::NotPermitted { stderr: reason },
+        _ => ApplyError::System { doing, reason },
+    }
 }
 
 fn clear_all(socket: &mut dyn Socket, bits: MarkBits) -> Result<(), Errno> {
@@ -192,6 +212,19 @@ mod tests {
         }
         let refused = answers(vec![Ok(answer(0, Errno::EPERM as i32, ""))]);
         assert_eq!(cleared(vec![refused]), (Err(Errno::EPERM), 1));
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_know_the_question_says_so() {
+        let refusal = |errno: Errno| {
+            let replies = vec![Ok(answer(1, errno as i32, ""))];
+            let kernel = move |_: &[_]| answers(replies.clone());
+            refusal_on(&mut Script::new(kernel)).map_err(|error| error.kind())
+        };
+        assert_eq!(refusal(Errno::UnknownErrno), Ok(None));
+        let unknown = Errno::EINVAL.desc().to_owned();
+        assert_eq!(refusal(Errno::EINVAL), Ok(Some(unknown)));
+        assert_eq!(refusal(Errno::EPERM), Err(io::ErrorKind::PermissionDenied));
     }
 
     #[test]

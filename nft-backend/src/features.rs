@@ -3,6 +3,8 @@
 //! A kernel's version tells little: distributions leave parts out and bring others from later kernels.
 //! So each feature is tried in a transaction that is checked and never carried out (`nft -c`): nothing is
 //! changed, nobody is notified. The probe table's chains hang on no hook, so no packet can meet them.
+//! Between them the probes have every kind of statement and of set that is ever rendered (`nft-backend/tests/lock.rs`).
+//! What goes by netlink and not through nft is asked for a number that it has.
 //!
 //! The versions are those of the list of updates in the nftables wiki ("List of updates since Linux kernel
 //! 3.13"); what the list leaves out comes from the kernel's history, as it says at the entry. None of them
@@ -11,6 +13,7 @@
 use std::fmt;
 
 use crate::config::{Config, Deny, Log};
+use crate::conntrack;
 use crate::kernel::{ApplyError, NftVersion};
 use crate::nft::Nft;
 
@@ -44,12 +47,20 @@ pub struct Feature {
     pub kernel: &'static str,
     /// The part of the kernel's configuration that it is in.
     pub option: &'static str,
-    /// What is put into a table to try it.
-    probe: &'static str,
+    probe: Probe,
+}
+
+/// How a feature is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// This is put into a table.
+    Rules(&'static str),
+    /// The connection tracker is asked how many entries it has.
+    Conntrack,
 }
 
 /// The features, those that are needed first.
-pub const FEATURES: [Feature; 14] = [
+pub const FEATURES: [Feature; 20] = [
     feature(
         Need::Always,
         "inet tables",
@@ -64,7 +75,41 @@ pub const FEATURES: [Feature; 14] = [
         "dispatch to the class of a pod",
         "3.13",
         "NF_TABLES",
-        "chain t {}; map m { type ipv4_addr : verdict; }; chain c { ip saddr vmap @m; };",
+        "chain t { return; }; map m { type ipv4_addr : verdict; }; \
+         chain c { ip saddr vmap @m; jump t; goto t; drop; };",
+    ),
+    feature(
+        Need::Always,
+        "sets",
+        "addresses of peers",
+        "3.13",
+        "NF_TABLES",
+        "set s { type ipv4_addr; }; chain c { ip saddr @s accept; };",
+    ),
+    feature(
+        Need::Always,
+        "intervals",
+        "blocks of addresses",
+        "3.13",
+        "NF_TABLES",
+        "set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }; chain c { ip saddr @s accept; };",
+    ),
+    feature(
+        Need::Always,
+        "anonymous sets",
+        "neighbour discovery",
+        "3.13",
+        "NF_TABLES",
+        "chain c { icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept; };",
+    ),
+    // From the kernel's history.
+    feature(
+        Need::Always,
+        "TCP flags",
+        "connections that connection tracking did not see begin",
+        "3.13",
+        "NF_TABLES",
+        "chain c { tcp flags & (fin | syn | rst | ack) != syn accept; };",
     ),
     feature(
         Need::Always,
@@ -72,8 +117,10 @@ pub const FEATURES: [Feature; 14] = [
         "peers and ports in one lookup",
         "4.1",
         "NF_TABLES",
-        "set s { type ipv6_addr . inet_proto . inet_service; }; \
-         chain c { ip6 saddr . meta l4proto . th dport @s accept; };",
+        "set s { type ipv6_addr . inet_proto . inet_service; }; set p { type inet_proto . inet_service; }; \
+         set a { type ipv4_addr . ipv4_addr; }; \
+         chain c { ip6 saddr . meta l4proto . th dport @s accept; meta l4proto . th dport @p accept; \
+         ip saddr . ip daddr @a accept; };",
     ),
     feature(
         Need::Always,
@@ -82,7 +129,8 @@ pub const FEATURES: [Feature; 14] = [
         "5.6",
         "NF_TABLES",
         "set s { type ipv4_addr . inet_proto . inet_service; flags interval; \
-         elements = { 10.0.0.0/8 . tcp . 1-9 }; };",
+         elements = { 10.0.0.0/8 . tcp . 1-9 }; }; \
+         set p { type inet_proto . inet_service; flags interval; elements = { tcp . 1-9 }; };",
     ),
     feature(
         Need::Always,
@@ -90,7 +138,7 @@ pub const FEATURES: [Feature; 14] = [
         "ports of TCP, UDP and SCTP alike",
         "5.3",
         "NF_TABLES",
-        "chain c { meta l4proto sctp th dport 80 accept; };",
+        "chain c { meta l4proto sctp th dport 80-90 accept; };",
     ),
     feature(
         Need::Always,
@@ -98,7 +146,7 @@ pub const FEATURES: [Feature; 14] = [
         "replies of accepted flows",
         "3.13",
         "NFT_CT",
-        "chain c { ct state established,related accept; };",
+        "chain c { ct state established,related accept; ct state related accept; ct state new accept; };",
     ),
     feature(
         Need::Always,
@@ -107,6 +155,15 @@ pub const FEATURES: [Feature; 14] = [
         "4.10",
         "NF_TABLES",
         "counter k {};",
+    ),
+    // The option went in 6.2, which has it in NF_TABLES.
+    feature(
+        Need::Always,
+        "named counters in rules",
+        "how much was denied",
+        "4.10",
+        "NFT_OBJREF",
+        "counter k {}; chain c { counter name k; };",
     ),
     // From the kernel's history.
     feature(
@@ -135,13 +192,22 @@ pub const FEATURES: [Feature; 14] = [
         "NFT_CT",
         "chain c { ct direction reply accept; };",
     ),
+    // Older than nftables.
+    Feature {
+        name: "connection tracking by netlink",
+        purpose: "clearing the marks of flows that stood before",
+        need: Need::Marks,
+        kernel: "3.13",
+        option: "NF_CT_NETLINK",
+        probe: Probe::Conntrack,
+    },
     feature(
         Need::Reject,
         "reject",
         "telling senders that they are denied",
         "3.18",
         "NFT_REJECT_INET",
-        "chain c { reject with icmpx type admin-prohibited; };",
+        "chain c { reject with icmpx admin-prohibited; };",
     ),
     feature(
         Need::KernelLog,
@@ -157,7 +223,7 @@ pub const FEATURES: [Feature; 14] = [
         "denied packets for programs",
         "3.17",
         "NETFILTER_NETLINK_LOG",
-        "chain c { log group 1; };",
+        "chain c { log prefix \"nopal-deny \" group 1; };",
     ),
     // From the kernel's history.
     feature(
@@ -197,14 +263,14 @@ impl Features {
     /// When nft cannot be started, is too old, or may not change tables.
     pub fn probe(nft: &Nft) -> Result<Self, ApplyError> {
         let version = nft.version()?;
-        let all: String = FEATURES.iter().map(Feature::transaction).collect();
+        let all: String = FEATURES.iter().filter_map(Feature::transaction).collect();
         let has_all = refusal(nft.check_text(&all))?.is_none();
         let mut found = Vec::new();
         for feature in FEATURES {
-            let refusal = if has_all {
-                None
-            } else {
-                refusal(nft.check_text(&feature.transaction()))?
+            let refusal = match feature.transaction() {
+                Some(_) if has_all => None,
+                Some(transaction) => refusal(nft.check_text(&transaction))?,
+                None => conntrack::refusal(nft.namespace())?,
             };
             found.push((feature, refusal));
         }
@@ -267,13 +333,16 @@ impl Need {
 }
 
 impl Feature {
-    /// Each probe has a table of its own, so that they can be tried together.
-    fn transaction(&self) -> String {
+    /// Each probe has a table of its own, so that they can be tried together; `None` where none is needed.
+    fn transaction(&self) -> Option<String> {
+        let Probe::Rules(rules) = self.probe else {
+            return None;
+        };
         let number = FEATURES
             .iter()
             .position(|feature| feature.name == self.name);
         let table = format!("nopal_probe{}", number.unwrap_or_default());
-        format!("table inet {table} {{ {} }}\n", self.probe)
+        Some(format!("table inet {table} {{ {rules} }}\n"))
     }
 }
 
@@ -322,7 +391,7 @@ const fn feature(
     purpose: &'static str,
     kernel: &'static str,
     option: &'static str,
-    probe: &'static str,
+    rules: &'static str,
 ) -> Feature {
     Feature {
         name,
@@ -330,7 +399,7 @@ const fn feature(
         need,
         kernel,
         option,
-        probe,
+        probe: Probe::Rules(rules),
     }
 }
 
@@ -342,9 +411,10 @@ mod tests {
     fn each_probe_is_in_a_table_of_its_own_that_is_ours() {
         let tables: std::collections::BTreeSet<String> = FEATURES
             .iter()
-            .map(|feature| feature.transaction().split(' ').nth(2).unwrap().to_owned())
+            .filter_map(Feature::transaction)
+            .map(|transaction| transaction.split(' ').nth(2).unwrap().to_owned())
             .collect();
-        assert_eq!(tables.len(), FEATURES.len());
+        assert_eq!(tables.len() + 1, FEATURES.len());
         assert!(tables.iter().all(|table| table.starts_with("nopal_probe")));
     }
 

@@ -4,18 +4,24 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use common::grants::{configs, every_grant};
 use common::netns::Netns;
+use common::sample;
 use nft_backend::config::{Config, Log};
 use nft_backend::features::{FEATURES, Features, Need};
+use nft_backend::layout::lay_out;
 use nft_backend::lock::{Holder, Lock, LockError};
 use nft_backend::names::Name;
 use nft_backend::nft::Nft;
 use nft_backend::notifications::{Notices, Notifications};
+use nft_backend::ruleset::Ruleset;
+use nft_backend::statement::Statement;
 
 fn nft(netns: &Netns) -> Nft {
     Nft::new().in_namespace(netns.path())
@@ -121,6 +127,85 @@ fn probing_finds_what_is_needed_and_changes_nothing() {
     assert_eq!(notices.read().unwrap(), []);
 }
 
+/// What is put into tables to try all features.
+fn probes() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, tried) = (folder.path().join("nft"), folder.path().join("tried"));
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec nft --version\nexec cat >> {}\n",
+        tried.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Features::probe(&Nft::new().with_program(path)).unwrap();
+    std::fs::read_to_string(tried).unwrap()
+}
+
+/// The text with one name, number, family and direction in the place of all.
+fn kind_of(text: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let text = text.replace("ipv6_addr", "ipv4_addr");
+    for word in text.split_whitespace() {
+        let word = match (words.last(), word) {
+            (Some(&("jump" | "goto" | "name")), _) => "NAME",
+            (_, "ip6") => "ip",
+            (_, "daddr") => "saddr",
+            (_, "sport") => "dport",
+            (_, word) if word.starts_with('@') => "@NAME",
+            (_, word) if word.ends_with("/second") => "RATE",
+            (_, word) if word.starts_with(|c: char| c.is_ascii_digit()) => "NUMBER",
+            (_, word) => word,
+        };
+        words.push(word);
+    }
+    words.join(" ")
+}
+
+/// The kinds of statements and of sets that a ruleset has, as a probe would have them.
+fn kinds(ruleset: &Ruleset) -> BTreeSet<String> {
+    let rules = ruleset.chains.values().flat_map(|chain| &chain.rules);
+    let statements = rules
+        .flat_map(|rule| &rule.statements)
+        .map(|statement| match statement {
+            Statement::Log { target, .. } => {
+                let (prefix, target) = ("nopal-deny ".into(), *target);
+                Statement::Log { prefix, target }.to_string()
+            }
+            statement => statement.to_string(),
+        });
+    let sets = ruleset.sets.values().map(|set| {
+        let size = set.key.room().map(|room| format!("size {room}; "));
+        let flags = if set.interval { "flags interval; " } else { "" };
+        format!("{{ type {}; {flags}{}", set.key, size.unwrap_or_default())
+    });
+    let maps = ruleset
+        .maps
+        .values()
+        .map(|map| format!("{{ type {} : verdict; }}", map.key()));
+    statements
+        .chain(sets)
+        .chain(maps)
+        .map(|text| kind_of(&text))
+        .collect()
+}
+
+#[test]
+fn every_kind_of_statement_and_set_is_in_a_probe() {
+    let probes = kind_of(&probes());
+    let mut tried = BTreeSet::new();
+    for config in configs() {
+        for classes in [sample(), every_grant()] {
+            tried.extend(kinds(&lay_out(&config, &classes).unwrap()));
+        }
+    }
+    let not_probed: Vec<_> = tried
+        .iter()
+        .filter(|kind| !probes.contains(*kind))
+        .collect();
+    assert_eq!(not_probed, [""; 0], "{probes}");
+    assert!(tried.len() >= 32, "{tried:#?}");
+}
+
 /// A stand-in for nft that refuses what has this word in it, as a kernel without the feature does.
 fn lacking(folder: &Path, word: &str) -> Nft {
     let path = folder.join("nft");
@@ -136,7 +221,8 @@ fn lacking(folder: &Path, word: &str) -> Nft {
 #[test]
 fn a_missing_feature_is_named_with_the_kernel_that_has_it() {
     let folder = tempfile::tempdir().unwrap();
-    let features = Features::probe(&lacking(folder.path(), "flags interval")).unwrap();
+    let features =
+        Features::probe(&lacking(folder.path(), "inet_service; flags interval")).unwrap();
     let missing = features
         .require(&Config::default())
         .unwrap_err()
@@ -158,7 +244,7 @@ fn a_missing_feature_is_named_with_the_kernel_that_has_it() {
     let features = Features::probe(&lacking(folder.path(), "ct mark")).unwrap();
     assert!(features.require(&Config::default()).is_err());
     features.require(&without).unwrap();
-    let features = Features::probe(&lacking(folder.path(), "log group")).unwrap();
+    let features = Features::probe(&lacking(folder.path(), " group ")).unwrap();
     assert!(features.require(&Config::default()).is_err());
     let silent = Config {
         log: Log::None,
