@@ -15,21 +15,26 @@ use common::case::Case;
 use common::difference;
 use common::grants::{configs, every_grant};
 use common::kinds::{prefix, sets};
+use common::log::logged;
 use common::netns::Netns;
 use common::places::nodes;
 use common::{ip, port, sample, single};
 use nft_backend::config::Config;
+use nft_backend::drift::drift;
 use nft_backend::element::{Element, Key, PeerPorts};
+use nft_backend::guard::{Guard, Handled};
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::layout::lay_out;
 use nft_backend::load::{StandingFlows, plan};
 use nft_backend::names::Name;
 use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
+use nft_backend::notifications::Notifications;
 use nft_backend::render::render;
 use nft_backend::ruleset::Ruleset;
 use nft_backend::transaction::{Command, Object, Target, Transaction};
 use nft_backend::value::{AddressRange, Family, PortRange, Protocol};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 /// Two namespaces that get the same transactions, the one by nft, the other by netlink, where no nft can step in.
 struct Both {
@@ -250,11 +255,16 @@ fn entries_of_verdict_maps_come_and_go_as_by_nft() {
 }
 
 /// More elements than a message holds, by number and by size, in one transaction that is larger than the socket's
-/// buffer is at first.
+/// buffer is at first. It is one all the same: where its last command fails, nothing of it is there.
 #[test]
 fn a_list_that_no_message_holds_is_split() {
     let netns = Netns::new();
     let mut kernel = alone(&netns);
+    netns.run(&[
+        "nft",
+        "add table inet nopal; add set inet nopal s_x { type ipv4_addr; elements = { 10.0.0.1 }; }",
+    ]);
+    let before = json(&netns);
     let chain = name(&format!("c_{}", "x".repeat(240)));
     let mut transaction = table();
     let (name_, priority) = (chain.clone(), None);
@@ -294,6 +304,14 @@ fn a_list_that_no_message_holds_is_split() {
         set: name("s_r6"),
         elements: elements.clone(),
     });
+    let mut failing = transaction.clone();
+    failing.delete(Target::Map(name("m_none")));
+    let error = kernel.apply(&failing).unwrap_err().to_string();
+    assert!(
+        error.contains("delete map inet nopal m_none: No such file"),
+        "{error}"
+    );
+    assert_eq!(json(&netns), before);
     kernel.apply(&transaction).unwrap();
     let nft = Nft::new().in_namespace(netns.path());
     let in_force = nft.list(&transaction.table).unwrap().unwrap();
@@ -431,6 +449,64 @@ fn what_cannot_be_written_is_left_to_nft() {
             matches!(error, ApplyError::Refused { .. }),
             "{element}: {error}"
         );
+    }
+}
+
+/// Does a job without the capability that netlink asks the caller for. A program that it starts as root has it again.
+fn refused<T>(job: impl FnOnce() -> T) -> T {
+    let all = capabilities(None).unwrap();
+    let mut fewer = all;
+    fewer.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, fewer).unwrap();
+    let done = job();
+    set_capabilities(None, all).unwrap();
+    done
+}
+
+/// Before the socket is opened, and when it has been used.
+#[test]
+fn nft_steps_in_where_the_kernel_refuses_netlink_and_netlink_goes_on_where_it_does_not() {
+    // Without marks, which are cleared by netlink alone.
+    let config = Config {
+        marks: None,
+        ..Config::default()
+    };
+    let [one, other] = [sample(), every_grant()].map(|classes| lay_out(&config, &classes).unwrap());
+    for opened in [false, true] {
+        let netns = Netns::new();
+        let nft = Nft::new().in_namespace(netns.path());
+        let notices = Notifications::of(&nft, &config.table).unwrap();
+        let mut guard = Guard::new(Netlink::beside(nft.clone()), notices, config.clone());
+        let mut put = |ruleset: &Ruleset, is_refused: bool| {
+            let (updated, log) = logged(|| {
+                let mut update = || guard.update(ruleset.clone());
+                if is_refused {
+                    refused(update)
+                } else {
+                    update()
+                }
+            });
+            updated.unwrap();
+            assert_eq!(
+                guard.handle().unwrap(),
+                Handled::Quiet,
+                "the sender is known"
+            );
+            let in_force = nft.list(&config.table).unwrap().unwrap();
+            assert_eq!(drift(ruleset, &in_force), []);
+            log
+        };
+        if opened {
+            assert_eq!(put(&other, false), [""; 0]);
+        }
+        let log = put(&one, true);
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(
+            log[0].contains("no nftables by netlink here; the nft program steps in"),
+            "{log:?}"
+        );
+        assert_eq!(put(&other, true), [""; 0], "it was said");
+        assert_eq!(put(&one, false), [""; 0]);
     }
 }
 
