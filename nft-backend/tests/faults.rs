@@ -3,28 +3,38 @@
 //! update makes all right. Needs root, nft and ip, and fails without.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::print_stdout,
+    reason = "how often nft was killed is part of the result"
+)]
 
 mod common;
 
 use std::fmt::Write;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::netns::Netns;
 use common::pair::{DB, WEB, build, in_each_family, rules};
 use common::wire::seen;
 use nft_backend::config::Config;
 use nft_backend::drift::drift;
+use nft_backend::fake::FakeKernel;
+use nft_backend::generation::MarkBits;
 use nft_backend::guard::{Guard, GuardError, Handled};
+use nft_backend::in_force::InForce;
 use nft_backend::kernel::{ApplyError, Kernel};
 use nft_backend::live::{Live, Update, UpdateError};
 use nft_backend::load::LoadError;
-use nft_backend::names::BASE;
+use nft_backend::names::{BASE, Name};
 use nft_backend::nft::Nft;
 use nft_backend::notifications::Notifications;
 use nft_backend::ruleset::Ruleset;
-use nopal_lab::{Lab, Probe, ProbeKind, Seen, patient};
+use nft_backend::transaction::Transaction;
+use nopal_lab::{Lab, Probe, ProbeKind, Seen, feasible, patient};
+use policy_core::testing::Rng;
 use tempfile::TempDir;
 
 /// What the old ruleset allows, the new one, both, and none.
@@ -36,6 +46,9 @@ const NONE: u16 = 7003;
 const LIMIT: Duration = Duration::from_secs(4);
 /// How much longer than its limit nft hangs.
 const LONGER: u32 = 10;
+/// How many updates are killed at a random moment, and the elements that each changes.
+const KILLS: u32 = 50;
+const BLOCKS: u32 = 300;
 const DONE: &str = "nft \"$@\"";
 
 /// A ruleset in which `db` can be reached by `web` on these ports.
@@ -203,6 +216,138 @@ fn an_nft_of_ours_that_is_stopped_behind_its_transaction_is_no_stranger() {
         assert_eq!(guard.repairs(), 0);
         assert_in_force(&kernel, &new, "after the one that hung");
     }
+}
+
+/// A kernel that is changed by an nft which is killed while it works, where that is wanted, beside one in memory that
+/// knows what comes of each transaction.
+struct Deadly {
+    kernel: Nft,
+    stand_in: Faulty,
+    known: FakeKernel,
+    /// What a run takes that nobody kills.
+    usual: Duration,
+    rng: Option<Rng>,
+    killed: [usize; 2],
+}
+
+impl Deadly {
+    fn new(kernel: &Nft) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            stand_in: Faulty::new(),
+            known: FakeKernel::new(),
+            usual: Duration::ZERO,
+            rng: None,
+            killed: [0; 2],
+        }
+    }
+
+    /// Nft, killed at some moment of its usual time, or a little later.
+    fn killed_at(&self, delay: Duration) -> Nft {
+        let seconds = delay.as_secs_f64();
+        let script = format!(
+            "#!/bin/sh\n(sleep {seconds:.6}; kill -9 $$) > /dev/null 2>&1 &\nexec nft \"$@\"\n"
+        );
+        self.stand_in.write(&self.kernel, &script)
+    }
+
+    fn carry_out(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        let Some(rng) = &mut self.rng else {
+            let start = Instant::now();
+            let applied = self.kernel.apply(transaction);
+            self.usual = self.usual.max(start.elapsed());
+            return applied;
+        };
+        // Rather early than late: much of the time is the kernel's, which cannot be killed.
+        let share = u32::try_from(rng.below(110).pow(2) / 100).unwrap();
+        self.killed_at(self.usual * share / 100).apply(transaction)
+    }
+}
+
+impl Kernel for Deadly {
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), ApplyError> {
+        let mut after = self.known.clone();
+        after.apply(transaction)?;
+        let applied = self.carry_out(transaction);
+        let found = self.kernel.list(&transaction.table).unwrap();
+        let expected = [&self.known, &after].map(|known| known.list(&transaction.table).unwrap());
+        let state = expected.iter().rposition(|expected| *expected == found);
+        let state = state.unwrap_or_else(|| panic!("neither before nor after\n{transaction}"));
+        match &applied {
+            Ok(()) => assert_eq!(state, 1),
+            Err(error) => {
+                assert_eq!(*error, ApplyError::Killed);
+                self.killed[state] += 1;
+            }
+        }
+        if state == 1 {
+            self.known = after;
+        }
+        applied
+    }
+
+    fn check(&self, transaction: &Transaction) -> Result<(), ApplyError> {
+        self.kernel.check(transaction)
+    }
+
+    fn list(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.kernel.list(table)
+    }
+
+    fn outline(&self, table: &Name) -> Result<Option<InForce>, ApplyError> {
+        self.kernel.outline(table)
+    }
+
+    fn clear_marks(&mut self, bits: MarkBits) -> Result<(), ApplyError> {
+        self.kernel.clear_marks(bits)
+    }
+
+    fn let_packets_through(&mut self) {
+        self.kernel.let_packets_through();
+    }
+}
+
+/// A ruleset in which `db` can be reached on this port by every other address of some.
+fn blocks(port: u16) -> Ruleset {
+    let block = |number: u32| {
+        let address = Ipv4Addr::from_bits(0xac10_0000 + 2 * number);
+        format!("{{ipBlock: {{cidr: {address}/32}}}}")
+    };
+    let blocks: Vec<String> = (0..BLOCKS).map(block).collect();
+    let from = blocks.join(", ");
+    let spec =
+        format!("policyTypes: [Ingress], ingress: [{{from: [{from}], ports: [{{port: {port}}}]}}]");
+    rules(&spec, &Config::default())
+}
+
+#[test]
+fn an_nft_that_is_killed_at_any_moment_leaves_all_of_its_transaction_or_nothing() {
+    let netns = Netns::new();
+    let kernel = Nft::new().in_namespace(netns.path());
+    let mut deadly = Deadly::new(&kernel);
+    let mut live = Live::new(Config::default());
+    let states = [OLD, NEW].map(blocks);
+    for state in &states {
+        live.update(&mut deadly, state).unwrap();
+    }
+    let rounds = feasible(KILLS);
+    let mut failed = 0;
+    for (round, state) in (0..rounds).zip(states.iter().cycle()) {
+        if round % 5 == 0 {
+            live.forget();
+        }
+        deadly.rng = Some(Rng::new(round.into()));
+        let killed = live.update(&mut deadly, state);
+        deadly.rng = None;
+        failed += usize::from(killed.is_err());
+        live.update(&mut deadly, state).unwrap();
+        assert_in_force(&kernel, state, &format!("round {round}"));
+    }
+    let [before, after] = deadly.killed;
+    println!(
+        "{failed} of {rounds} updates killed, {before} before and {after} behind the kernel's part"
+    );
+    assert!(failed > 0, "no run was killed in time");
 }
 
 #[test]
