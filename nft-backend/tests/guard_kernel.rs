@@ -1,5 +1,5 @@
-//! A guarded table in the kernel: what others do to it is undone at once, as packets see it. Needs root, nft and ip,
-//! and fails without.
+//! A guarded table in the kernel: what others do to it is undone at once, as packets see it. Repairs go by netlink, as an
+//! agent's do, and some by nft. Needs root, nft and ip, and fails without.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(
@@ -25,11 +25,12 @@ use nft_backend::guard::{Guard, Handled, Repair};
 use nft_backend::kernel::Kernel;
 use nft_backend::live::Update;
 use nft_backend::names::Name;
+use nft_backend::netlink::Netlink;
 use nft_backend::nft::Nft;
 use nft_backend::notifications::Notifications;
-use nft_backend::pace::INTERVAL;
+use nft_backend::pace::BURST;
 use nft_backend::ruleset::Ruleset;
-use nopal_lab::{Connection, Namespace, Probe, ProbeKind, Seen, Stream, Traffic};
+use nopal_lab::{Connection, Lab, Namespace, Probe, ProbeKind, Seen, Stream, Traffic};
 
 /// Web may reach this port of db.
 const ONE_PORT: &str = "policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], \
@@ -46,22 +47,27 @@ const RATE: u32 = 10_000;
 const FLUSHES: u32 = 5;
 /// More elements than the socket has room for.
 const MANY: u32 = 250_000;
-/// What the issue asks for, from the change to the repair.
+/// From the change to the repair by netlink, at the median of the tries; and by nft, which starts a process for each
+/// transaction.
 const LIMIT: Duration = Duration::from_millis(100);
-/// The best of several tries counts, so that other work on the machine cannot make the test fail.
-const TRIES: usize = 3;
-/// More tries while none was quick enough; each has to be repaired.
-const MOST_TRIES: usize = 10;
-/// Where the machine is so busy that the stranger's nft takes more than a tenth of the limit, so many times as long
-/// as that is allowed.
-const SLOWER: u32 = 10;
+const LIMIT_BY_NFT: Duration = Duration::from_millis(300);
+/// What the stranger's own nft takes at most on a machine that the limits are for: it takes 7 to 24 ms, most of which
+/// the kernel waits. On a slower one the limits grow by as much.
+const USUAL: Duration = Duration::from_millis(30);
+const TRIES: usize = 5;
+/// More tries while the median is not quick enough; each has to be repaired. So many are made at once.
+const MOST_TRIES: usize = BURST as usize;
 
-type Guarded = Guard<Nft, Notifications>;
+type Guarded<K> = Guard<K, Notifications>;
 
-fn guard(kernel: &Nft) -> Guarded {
+fn guard(nft: &Nft) -> Guarded<Netlink> {
+    guard_by(Netlink::beside(nft.clone()), nft)
+}
+
+fn guard_by<K: Kernel>(kernel: K, nft: &Nft) -> Guarded<K> {
     let config = Config::default();
-    let notices = Notifications::of(kernel, &config.table).unwrap();
-    let mut guard = Guard::new(kernel.clone(), notices, config);
+    let notices = Notifications::of(nft, &config.table).unwrap();
+    let mut guard = Guard::new(kernel, notices, config);
     let update = guard.update(desired()).unwrap();
     assert_eq!(update, Update::Load);
     assert_eq!(guard.wait(Duration::ZERO).unwrap(), Handled::Quiet);
@@ -103,7 +109,7 @@ fn assert_right(kernel: &Nft, context: &str) {
     assert_eq!(in_force.digest(), Some(desired().digest()), "{context}");
 }
 
-fn expect_repair(guard: &mut Guarded, context: &str) -> Repair {
+fn expect_repair(guard: &mut Guarded<Netlink>, context: &str) -> Repair {
     match guard.wait(LONG) {
         Ok(Handled::Repaired(repair)) => repair,
         other => panic!("{context}: {other:?}"),
@@ -204,11 +210,12 @@ const ATTACKS: [Attack; 12] = [
 struct Watch {
     repairs: mpsc::Receiver<(Instant, Repair)>,
     stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<Guarded>,
+    /// It gives how many repairs were made.
+    thread: thread::JoinHandle<u64>,
 }
 
 impl Watch {
-    fn start(mut guard: Guarded) -> Self {
+    fn start<K: Kernel + Send + 'static>(mut guard: Guarded<K>) -> Self {
         let (sender, repairs) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -218,7 +225,7 @@ impl Watch {
                     sender.send((Instant::now(), repair)).unwrap();
                 }
             }
-            guard
+            guard.repairs()
         });
         Self {
             repairs,
@@ -232,58 +239,113 @@ impl Watch {
         repaired.unwrap_or_else(|error| panic!("{context}: no repair: {error}"))
     }
 
-    fn stop(self) -> Guarded {
+    fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
+/// A node that is attacked. Another table counts its packets, and is to stay as it is.
+struct Attacked {
+    lab: Lab,
+    kernel: Nft,
+}
+
+impl Attacked {
+    fn new(prefix: &str) -> Self {
+        let (lab, kernel) = build(prefix);
+        let attacked = Self { lab, kernel };
+        let other = "table inet other { counter seen { }; set s { type inet_service; elements = { 7002 }; }; \
+                     chain c { type filter hook forward priority -10; counter name seen; }; }";
+        nft(attacked.node(), other);
+        guard(&attacked.kernel);
+        assert_eq!(seen(&attacked.lab, &probes()), expected());
+        attacked
+    }
+
+    fn node(&self) -> &Namespace {
+        self.lab.node_namespace(NODE).unwrap()
+    }
+
+    fn others(&self) -> String {
+        nft(self.node(), "list table inet other")
+    }
+
+    /// Attacks the table of this guard again and again: each time it is repaired, and at the median within the limit.
+    fn attack<K: Kernel + Send + 'static>(
+        &self,
+        guard: Guarded<K>,
+        attack: &Attack,
+        limit: Duration,
+    ) {
+        let (watch, mut tries) = (Watch::start(guard), Vec::new());
+        let before = self.others();
+        assert!(!before.contains("packets 0"), "{before}");
+        let is_quick = loop {
+            tries.push(self.attack_once(&watch, attack));
+            let [own, whole] = medians(&tries);
+            let is_quick = whole < limit.max(limit.mul_f64(own.div_duration_f64(USUAL)));
+            if tries.len() == MOST_TRIES || (is_quick && tries.len() >= TRIES) {
+                println!(
+                    "{whole:?}, the stranger's {own:?} among them, for {}",
+                    attack.told
+                );
+                break is_quick;
+            }
+        };
+        assert!(is_quick, "{}: {tries:?}", attack.told);
+        assert_eq!(self.others(), before, "{}", attack.told);
+        assert_eq!(seen(&self.lab, &probes()), expected(), "{}", attack.told);
+        assert_eq!(watch.stop(), tries.len() as u64);
+    }
+
+    /// What the stranger's nft took, and that with the repair.
+    fn attack_once(&self, watch: &Watch, attack: &Attack) -> [Duration; 2] {
+        let command = (attack.command)(&self.kernel);
+        let start = Instant::now();
+        nft(self.node(), &command);
+        let own = start.elapsed();
+        let (end, repair) = watch.next(&command);
+        assert_right(&self.kernel, &command);
+        assert_eq!(repair.update, attack.repair, "{command}");
+        let told: Vec<String> = repair.commits.iter().map(ToString::to_string).collect();
+        let told = told.join("; ");
+        assert!(
+            told.contains(attack.told) && told.contains("(nft)"),
+            "{command}: {told}"
+        );
+        [own, end - start]
+    }
+}
+
+fn medians(tries: &[[Duration; 2]]) -> [Duration; 2] {
+    [0, 1].map(|part| {
+        let mut times: Vec<Duration> = tries.iter().map(|times| times[part]).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    })
+}
+
 /// The time counts from before the stranger's nft is started, to the end of the repair.
 #[test]
 fn whatever_others_do_to_the_table_is_undone_within_a_moment() {
-    let (lab, kernel) = build("nopal-guard");
-    let node = lab.node_namespace(NODE).unwrap();
-    let other = "table inet other { counter seen { }; set s { type inet_service; elements = { 7002 }; }; \
-                 chain c { type filter hook forward priority -10; counter name seen; }; }";
-    nft(node, other);
-    let probes = probes();
-    let guard = guard(&kernel);
-    assert_eq!(seen(&lab, &probes), expected());
-    let list = "list table inet other";
-    let (watch, mut made) = (Watch::start(guard), 0);
+    let attacked = Attacked::new("nopal-guard");
     for attack in &ATTACKS {
-        let (mut best, mut is_quick, before) = (Duration::MAX, false, nft(node, list));
-        assert!(!before.contains("packets 0"), "{before}");
-        for tried in 0..MOST_TRIES {
-            if tried >= TRIES && is_quick {
-                break;
-            }
-            made += 1;
-            let command = (attack.command)(&kernel);
-            let start = Instant::now();
-            nft(node, &command);
-            let own = start.elapsed();
-            let (end, repair) = watch.next(&command);
-            best = best.min(end - start);
-            is_quick |= end - start < LIMIT.max(own * SLOWER);
-            assert_right(&kernel, &command);
-            assert_eq!(repair.update, attack.repair, "{command}");
-            let told: Vec<String> = repair.commits.iter().map(ToString::to_string).collect();
-            let told = told.join("; ");
-            assert!(
-                told.contains(attack.told) && told.contains("(nft)"),
-                "{command}: {told}"
-            );
-            // So that the burst of repairs at once does not come to its end.
-            thread::sleep(INTERVAL);
-        }
-        println!("{best:?} for {}", attack.told);
-        assert!(is_quick, "{best:?} for {}", attack.told);
-        assert_eq!(nft(node, list), before, "{}", attack.told);
-        assert_eq!(seen(&lab, &probes), expected(), "{}", attack.told);
+        attacked.attack(guard(&attacked.kernel), attack, LIMIT);
     }
-    assert_eq!(watch.stop().repairs(), made);
 }
+
+#[test]
+fn what_others_do_is_undone_by_nft_too() {
+    let attacked = Attacked::new("nopal-guard-nft");
+    let kinds = [Update::Load, Update::Switch, Update::Increment];
+    for kind in kinds {
+        let attack = ATTACKS.iter().find(|attack| attack.repair == kind).unwrap();
+        let guard = guard_by(attacked.kernel.clone(), &attacked.kernel);
+        attacked.attack(guard, attack, LIMIT_BY_NFT);
+    }
+}
+
 /// Flows that got in while the table was open do not stay, and those that are allowed lose nothing.
 ///
 /// Another table has conntrack run all the time, as kube-proxy's does. Without any, a flow that begins in the gap is
@@ -360,7 +422,7 @@ fn a_flushed_ruleset_is_closed_again_under_traffic() {
         leaked.received, leaked.sent
     );
     assert!(closed.sent > 0 && closed.received == 0, "{closed:?}");
-    assert_eq!(watch.stop().repairs(), u64::from(FLUSHES));
+    assert_eq!(watch.stop(), u64::from(FLUSHES));
 }
 
 #[test]
