@@ -9,10 +9,11 @@ mod common;
 
 use std::net::{Ipv4Addr, UdpSocket};
 
-use common::flows::{LONG, SHORT, alive, begin, silent, translate_service};
+use common::flows::{LONG, NEAR, SHORT, alive, begin, silent, translate_services};
 use common::netns::run_in;
 use common::pair::{DB, NODE, WEB, build, in_each_family, rules};
 use common::shared::Shared;
+use common::ways::Way;
 use common::wire::put_in_force;
 use nft_backend::config::Config;
 use nft_backend::fake::FakeKernel;
@@ -191,38 +192,40 @@ fn marks_are_cleared_again_after_somebody_changed_elements() {
 /// cleared by the change or ahead of it.
 #[test]
 fn a_generation_that_comes_round_by_increments_admits_no_flow_that_slept_meanwhile() {
-    come_round(|_, _| Ok(()));
-    come_round(Live::clear_ahead);
+    come_round(Way::Nft, |_, _| Ok(()));
+    come_round(Way::Netlink, Live::clear_ahead);
 }
 
 /// What is done after each update.
 type Prepare = fn(&mut Live, &mut dyn Kernel) -> Result<(), ApplyError>;
 
-fn come_round(prepare: Prepare) {
-    let (lab, mut kernel) = build("nopal-round-live");
+fn come_round(way: Way, prepare: Prepare) {
+    let (lab, nft) = build("nopal-round-live");
+    let mut kernel = way.kernel(nft);
+    let kernel = kernel.as_mut();
     let config = with_marks(0x3);
     let [wide, narrow] = wide_and_narrow(&config);
     let mut live = Live::new(config.clone());
-    live.update(&mut kernel, &wide).unwrap();
+    live.update(kernel, &wide).unwrap();
     let mut numbers_that_came_round = 0;
     for bumps in 1..=7 {
-        live.update(&mut kernel, &wide).unwrap();
-        prepare(&mut live, &mut kernel).unwrap();
-        let stamped = generation(&kernel, &config);
+        live.update(kernel, &wide).unwrap();
+        prepare(&mut live, kernel).unwrap();
+        let stamped = generation(kernel, &config);
         let mut sleeping = in_each_family(WEB, DB).map(|(from, to)| {
             let mut connection = Connection::open(&lab, from, to, CUT, LONG).unwrap();
             assert!(connection.exchange(LONG));
             connection
         });
         for bump in 1..=bumps {
-            let update = live.update(&mut kernel, &narrow).unwrap();
+            let update = live.update(kernel, &narrow).unwrap();
             assert_eq!(update, Update::Increment);
-            prepare(&mut live, &mut kernel).unwrap();
+            prepare(&mut live, kernel).unwrap();
             if bump < bumps {
-                live.update(&mut kernel, &wide).unwrap();
+                live.update(kernel, &wide).unwrap();
             }
         }
-        numbers_that_came_round += usize::from(generation(&kernel, &config) == stamped);
+        numbers_that_came_round += usize::from(generation(kernel, &config) == stamped);
         for connection in &mut sleeping {
             assert!(
                 !connection.exchange(SHORT) && !connection.push(SHORT),
@@ -236,10 +239,12 @@ fn come_round(prepare: Prepare) {
 /// Two bits in the middle, and another program that writes all the others when a flow begins, and reads them.
 #[test]
 fn other_bits_of_the_mark_belong_to_other_programs() {
-    let (lab, mut kernel) = build("nopal-bits");
+    let (lab, nft) = build("nopal-bits");
+    let mut kernel = Way::Netlink.kernel(nft);
+    let kernel = kernel.as_mut();
     let config = with_marks(0x30);
     let node = lab.node_namespace(NODE).unwrap();
-    translate_service(&lab);
+    translate_services(&lab);
     let other = "table inet other {
         counter kept { }
         counter changed { }
@@ -257,19 +262,16 @@ fn other_bits_of_the_mark_belong_to_other_programs() {
     };
     let [wide, narrow] = wide_and_narrow(&config);
     let mut live = Live::new(config.clone());
-    live.update(&mut kernel, &wide).unwrap();
-    let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
+    live.update(kernel, &wide).unwrap();
+    let (mut kept, mut cut) = (begin(&lab, NEAR, KEPT), begin(&lab, NEAR, CUT));
     for _ in 0..4 {
-        assert_eq!(
-            live.update(&mut kernel, &narrow).unwrap(),
-            Update::Increment
-        );
+        assert_eq!(live.update(kernel, &narrow).unwrap(), Update::Increment);
         assert_eq!(alive(&mut cut), [""; 0]);
         assert_eq!(silent(&mut kept), [""; 0]);
-        live.update(&mut kernel, &wide).unwrap();
+        live.update(kernel, &wide).unwrap();
         assert_eq!(silent(&mut cut), [""; 0]);
     }
-    put_in_force(&mut kernel, &narrow, &config);
+    put_in_force(kernel, &narrow, &config);
     assert_eq!(alive(&mut cut), [""; 0]);
     assert_eq!(silent(&mut kept), [""; 0]);
     assert!(count("kept") > 0);
@@ -321,20 +323,19 @@ fn the_marks_of_many_flows_are_cleared_and_their_other_bits_stay() {
 /// A flow that nobody answers is never established, so it is judged anew all the time; the others pass on.
 #[test]
 fn without_marks_established_flows_pass_and_new_ones_are_judged() {
-    let (lab, mut kernel) = build("nopal-bare");
+    let (lab, nft) = build("nopal-bare");
+    let mut kernel = Way::Netlink.kernel(nft);
+    let kernel = kernel.as_mut();
     let config = Config {
         marks: None,
         ..Config::default()
     };
-    translate_service(&lab);
+    translate_services(&lab);
     let [wide, narrow] = wide_and_narrow(&config);
     let mut live = Live::new(config);
-    live.update(&mut kernel, &wide).unwrap();
-    let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
-    assert_eq!(
-        live.update(&mut kernel, &narrow).unwrap(),
-        Update::Increment
-    );
+    live.update(kernel, &wide).unwrap();
+    let (mut kept, mut cut) = (begin(&lab, NEAR, KEPT), begin(&lab, NEAR, CUT));
+    assert_eq!(live.update(kernel, &narrow).unwrap(), Update::Increment);
     assert_eq!(silent(&mut kept), [""; 0]);
     let living = alive(&mut cut);
     assert_eq!(living.len(), 16, "{living:?}");

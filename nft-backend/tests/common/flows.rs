@@ -1,5 +1,5 @@
-//! Standing flows between `web` and `db` in every form: TCP and UDP, driven by either end or never answered, straight
-//! or through a Service, in both families.
+//! Standing flows between `web` and a server in every form: TCP and UDP, driven by either end or never answered, straight
+//! or through a Service, in both families. The server is `db` on the same node, or `far` on another.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -9,12 +9,26 @@ use std::time::Duration;
 
 use nopal_lab::{Connection, Dialogue, Lab, LabError};
 
-use super::ip;
 use super::netns::run_in;
-use super::pair::{DB, NODE, WEB, in_each_family};
+use super::pair::{DB, FAR, NODE, WEB, in_each_family};
 
-/// The Service that leads to `db`.
-pub(crate) const SERVICE: [&str; 2] = ["10.96.0.1", "fd00:96::1"];
+/// Who answers, and the Service that leads there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server {
+    addresses: [&'static str; 2],
+    service: [&'static str; 2],
+}
+
+/// `db`
+pub(crate) const NEAR: Server = Server {
+    addresses: DB,
+    service: ["10.96.0.1", "fd00:96::1"],
+};
+/// `far`
+pub(crate) const AFAR: Server = Server {
+    addresses: FAR,
+    service: ["10.96.0.2", "fd00:96::2"],
+};
 
 /// For what must come.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -61,16 +75,26 @@ pub(crate) fn ports(first: u16) -> RangeInclusive<u16> {
     first..=first + 9
 }
 
-/// Begins flows in every form to the ports from `first` on.
-pub(crate) fn begin(lab: &Lab, first: u16) -> Vec<StandingFlow> {
+impl Server {
+    /// In each family where flows come from, the addresses that they go to, and where they end.
+    fn flows(self) -> impl Iterator<Item = (IpAddr, [IpAddr; 2], IpAddr)> {
+        let ends = in_each_family(WEB, self.addresses).into_iter();
+        let services = in_each_family(WEB, self.service).into_iter();
+        ends.zip(services)
+            .map(|((web, server), (_, service))| (web, [server, service], server))
+    }
+}
+
+/// Begins flows in every form to the ports of a server from `first` on.
+pub(crate) fn begin(lab: &Lab, server: Server, first: u16) -> Vec<StandingFlow> {
     let mut flows = Vec::new();
-    for (family, (web, db)) in in_each_family(WEB, DB).into_iter().enumerate() {
+    for (web, addresses, to) in server.flows() {
         let mut numbers = ports(first);
-        for at in [db, ip(SERVICE[family])] {
+        for at in addresses {
             for form in Form::ALL {
                 let port = numbers.next().unwrap();
                 let name = format!("{form:?} to {at} port {port}");
-                let ends = open(lab, form, web, at, db, port)
+                let ends = open(lab, form, web, at, to, port)
                     .unwrap_or_else(|error| panic!("{name}: {error}"));
                 flows.push(StandingFlow { name, form, ends });
             }
@@ -145,20 +169,26 @@ impl StandingFlow {
     }
 }
 
-/// Translates the Service's addresses to those of `db` on every port, in tables like those of kube-proxy.
-pub(crate) fn translate_service(lab: &Lab) {
+/// Translates the Services' addresses to those of their servers on every port, in tables like those of kube-proxy.
+pub(crate) fn translate_services(lab: &Lab) {
     let node = lab.node_namespace(NODE).unwrap();
-    for (family, kind, service, db) in [
-        ("ip", "ipv4_addr", SERVICE[0], DB[0]),
-        ("ip6", "ipv6_addr", SERVICE[1], DB[1]),
-    ] {
+    for (number, family, kind) in [(0, "ip", "ipv4_addr"), (1, "ip6", "ipv6_addr")] {
+        let elements = [(NEAR, "near"), (AFAR, "afar")].map(|(server, endpoint)| {
+            let service = server.service[number];
+            ["tcp", "udp"]
+                .map(|protocol| format!("{service} . {protocol} . 0-65535 : goto {endpoint}"))
+                .join(", ")
+        });
+        let elements = elements.join(", ");
+        let [near, afar] = [NEAR, AFAR].map(|server| server.addresses[number]);
         let table = format!(
             "table {family} kube-proxy {{
                 map service-ips {{
                     type {kind} . inet_proto . inet_service : verdict; flags interval;
-                    elements = {{ {service} . tcp . 0-65535 : goto endpoint, {service} . udp . 0-65535 : goto endpoint }}
+                    elements = {{ {elements} }}
                 }}
-                chain endpoint {{ dnat to {db}; }}
+                chain near {{ dnat to {near}; }}
+                chain afar {{ dnat to {afar}; }}
                 chain services {{ {family} daddr . meta l4proto . th dport vmap @service-ips; }}
                 chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
             }}"
@@ -167,17 +197,17 @@ pub(crate) fn translate_service(lab: &Lab) {
     }
 }
 
-/// Keeps flows of datagrams speaking while a job is done, in both families: straight to the port `first` of `db`, and
-/// through the Service to the next. Gives how many datagrams were answered.
+/// Keeps flows of datagrams speaking while a job is done, in both families: straight to the port `first` of the server,
+/// and through its Service to the next. Gives how many datagrams were answered.
 ///
 /// # Panics
 /// When a datagram or an answer is lost.
-pub(crate) fn while_speaking(lab: &Lab, first: u16, job: impl FnOnce()) -> u64 {
+pub(crate) fn while_speaking(lab: &Lab, server: Server, first: u16, job: impl FnOnce()) -> u64 {
     let mut flows = Vec::new();
-    for (family, (web, db)) in in_each_family(WEB, DB).into_iter().enumerate() {
-        for (port, at) in (first..).zip([db, ip(SERVICE[family])]) {
-            let [at, server] = [at, db].map(|address| SocketAddr::new(address, port));
-            flows.push(Dialogue::open(lab, web, at, server, LONG).unwrap());
+    for (web, addresses, to) in server.flows() {
+        for (port, at) in (first..).zip(addresses) {
+            let [at, to] = [at, to].map(|address| SocketAddr::new(address, port));
+            flows.push(Dialogue::open(lab, web, at, to, LONG).unwrap());
         }
     }
     let stop = AtomicBool::new(false);
