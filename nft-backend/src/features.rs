@@ -78,6 +78,7 @@ pub const FEATURES: [Feature; 20] = [
         "chain t { return; }; map m { type ipv4_addr : verdict; }; \
          chain c { ip saddr vmap @m; jump t; goto t; drop; };",
     ),
+    // From the kernel's history.
     feature(
         Need::Always,
         "sets",
@@ -86,6 +87,7 @@ pub const FEATURES: [Feature; 20] = [
         "NF_TABLES",
         "set s { type ipv4_addr; }; chain c { ip saddr @s accept; };",
     ),
+    // From the kernel's history.
     feature(
         Need::Always,
         "intervals",
@@ -94,6 +96,7 @@ pub const FEATURES: [Feature; 20] = [
         "NF_TABLES",
         "set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }; chain c { ip saddr @s accept; };",
     ),
+    // From the kernel's history.
     feature(
         Need::Always,
         "anonymous sets",
