@@ -146,10 +146,11 @@ pub const FEATURES: [Feature; 20] = [
     feature(
         Need::Always,
         "connection tracking state",
-        "replies of accepted flows",
+        "replies of accepted flows and ICMP errors about them",
         "3.13",
         "NFT_CT",
-        "chain c { ct state established,related accept; ct state related accept; ct state new accept; };",
+        "chain c { ct state established,related accept; ct state related accept; ct state new accept; \
+         ct state != related accept; meta l4proto icmp accept; meta l4proto ipv6-icmp accept; };",
     ),
     feature(
         Need::Always,

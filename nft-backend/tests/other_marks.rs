@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::flows::{alive, begin, ports, silent, translate_service};
+use common::flows::{NEAR, alive, begin, ports, silent, translate_services};
 use common::pair::{build, rules};
 use common::ways::Way;
 use common::wire::put_in_force;
@@ -49,13 +49,13 @@ fn flows_are_judged_by_the_new_bits_from_the_first_packet_on() {
     ] {
         let context = format!("{former:x?} to {new:x?}");
         let (lab, kernel) = build("nopal-bits");
-        translate_service(&lab);
+        translate_services(&lab);
         let mut kernel = Way::Netlink.kernel(kernel);
         let (former, new) = (with_marks(former), with_marks(new));
         for _ in 0..3 {
             put_in_force(kernel.as_mut(), &state(&[KEPT, CUT], &former), &former);
         }
-        let (mut kept, mut cut) = (begin(&lab, KEPT), begin(&lab, CUT));
+        let (mut kept, mut cut) = (begin(&lab, NEAR, KEPT), begin(&lab, NEAR, CUT));
         put_in_force(kernel.as_mut(), &state(&[KEPT], &new), &new);
         assert_eq!(silent(&mut kept), [""; 0], "{context}");
         assert_eq!(alive(&mut cut), [""; 0], "{context}");
