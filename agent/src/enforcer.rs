@@ -123,6 +123,10 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
         let done = self.admit().and_then(|()| self.dataplane.enforce(&changes));
         self.count_repairs();
         match done {
+            Ok(update) if self.dataplane.is_fought() => {
+                self.note_fought();
+                Ok(update)
+            }
             Ok(update) => {
                 span.record("update", tracing::field::debug(update));
                 let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -251,7 +255,11 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             Ok(Handled::Updated(update)) => *update,
             Ok(Handled::Repaired(repair)) => repair.update,
             Ok(Handled::Intact) => Update::Nothing,
-            Ok(Handled::Quiet | Handled::Postponed { .. }) => return handled,
+            Ok(Handled::Quiet) => return handled,
+            Ok(Handled::Postponed { .. }) => {
+                self.note_fought();
+                return handled;
+            }
             Err(error) => {
                 self.is_behind = true;
                 self.shared.sync_failed(&error.to_string());
@@ -264,6 +272,16 @@ impl<K: Kernel, N: Notices> Enforcer<K, N> {
             self.note(begun, update);
         }
         handled
+    }
+
+    /// Others changed the table, and undoing it has to wait: until then nobody is told that anything is in force.
+    fn note_fought(&mut self) {
+        if !self.is_behind {
+            self.shared.sync_failed(
+                "somebody changes our table again and again; it is put back once a second",
+            );
+        }
+        self.is_behind = true;
     }
 
     fn count_repairs(&self) {

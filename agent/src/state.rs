@@ -16,18 +16,20 @@ const FILE: &str = "rules";
 /// What the first line begins with; another version of this program may have written another.
 const MAGIC: &str = "nopal-rules 2";
 
-/// A ruleset as the two transactions that bring it into an empty kernel.
+/// A ruleset as the transactions that bring it into an empty kernel, as nft's JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// The node that it is for.
     pub node: String,
     /// The table that it makes.
     pub table: String,
-    /// The bits of the conntrack mark that its rules read; 0 for none.
-    pub mark_mask: u32,
-    /// Makes its objects, as nft's JSON.
+    /// The mask of the conntrack mark's bits that its rules read and write, if they do.
+    pub mark_mask: Option<u32>,
+    /// Makes its objects.
     pub create: String,
-    /// Leads packets to them, as nft's JSON.
+    /// Keeps them from reading and writing marks, where these bits are no longer ours.
+    pub unmark: String,
+    /// Leads packets to them.
     pub switch: String,
 }
 
@@ -182,8 +184,9 @@ mod tests {
         Saved {
             node: "node-a".to_owned(),
             table: "nopal".to_owned(),
-            mark_mask: 0xf0,
+            mark_mask: Some(0xf0),
             create: "{\"nftables\":[]}".to_owned(),
+            unmark: String::new(),
             switch: "{}".to_owned(),
         }
     }
@@ -232,7 +235,7 @@ mod tests {
     fn a_write_that_was_cut_off_leaves_the_old_file() {
         let (_directory, store) = store();
         store.write(&sample()).unwrap();
-        fs::write(store.directory.join("rules.new"), b"nopal-rules 1 9").unwrap();
+        fs::write(store.directory.join("rules.new"), b"nopal-rules 2 9").unwrap();
         assert_eq!(store.read().unwrap(), Some(sample()));
         store.write(&sample()).unwrap();
         assert_eq!(store.read().unwrap(), Some(sample()));
@@ -242,7 +245,7 @@ mod tests {
     fn a_file_of_another_version_is_told_as_such() {
         let (_directory, store) = store();
         store.write(&sample()).unwrap();
-        fs::write(store.file(), b"nopal-rules 2 0 0\n").unwrap();
+        fs::write(store.file(), b"nopal-rules 1 0 0\n").unwrap();
         let error = store.read().unwrap_err();
         assert!(matches!(error, StateError::OtherVersion { .. }), "{error}");
     }

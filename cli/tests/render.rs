@@ -398,11 +398,11 @@ fn a_table_of_our_name_that_is_somebody_elses_is_left_alone() {
     for (command, way_out) in [
         (
             &[&["apply"], &node[..], &at].concat(),
-            "`nopal flush --force`",
+            "`nft delete table inet nopal`",
         ),
         (
             &[&["apply", "--check"], &node[..], &at].concat(),
-            "`nopal flush --force`",
+            "`nft delete table inet nopal`",
         ),
         (&[&["flush"], &at[..]].concat(), "--force takes it away"),
     ] {

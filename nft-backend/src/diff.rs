@@ -20,6 +20,8 @@
 //! A packet that is held up between its two stages can meet more than one of these steps. Where it could pass by egress
 //! as it was before and ingress as it is after, and where maps go, the packets that are under way are waited for (module
 //! `under_way`).
+//! The other way round nothing is waited for: one that entered before *create* and looks its class up after *move* comes
+//! to a chain that has no rules of its generation, and is lost.
 //!
 //! Empty steps are left out: a pod that becomes a peer is *give* alone, one that ceases to be one is
 //! *take* alone.

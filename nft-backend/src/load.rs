@@ -19,8 +19,8 @@ use crate::creation::create;
 use crate::generation::{Generation, MarkBits};
 use crate::in_force::{HOOK, InForce, base_comment, digest_set, mark_comment};
 use crate::kernel::{ApplyError, Kernel};
-use crate::layout::set_generation;
-use crate::names::{BASE, DIGEST, Epoch, Name, WRITE_MARK};
+use crate::layout::{mark_bits, set_generation};
+use crate::names::{BASE, DIGEST, Epoch, GENERATION, Name, WRITE_MARK};
 use crate::ruleset::{Chain, Ruleset};
 use crate::statement::Rule;
 use crate::transaction::{Command, Object, Target, Transaction};
@@ -70,7 +70,7 @@ pub enum LoadError {
     /// Somebody else has made a table of our name. It is never taken over: all in it would go.
     #[error(
         "the table inet {table} is not one of nopal's: it has {found}; if nobody needs it, take it away \
-         with `nopal flush --force`, otherwise give it another name"
+         with `nft delete table inet {table}`, otherwise give it another name"
     )]
     NotOurs {
         /// The table.
@@ -213,14 +213,52 @@ pub fn plan(
     })
 }
 
-/// The two transactions that bring what is in force, under the names that it has there, into a kernel without our table:
-/// *create* and *switch*.
+/// What brings a ruleset that is in force, under the names that it has there, into a kernel without our table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// The bits of the conntrack mark that it reads and writes.
+    pub marks: Option<MarkBits>,
+    /// Makes its objects.
+    pub create: Transaction,
+    /// Where these bits are no longer ours: keeps the objects from reading and writing marks, so that each packet of a
+    /// flow is evaluated.
+    pub unmark: Transaction,
+    /// Leads packets to the objects.
+    pub switch: Transaction,
+}
+
+/// What is needed to put this ruleset in force once more.
 #[must_use]
-pub fn again(mut in_force: Ruleset) -> (Transaction, Transaction) {
+pub fn again(mut in_force: Ruleset) -> Again {
     let table = in_force.table.clone();
+    let marks = mark_bits(&in_force);
+    let unmark = unmark(&in_force);
     let base = in_force.chains.remove(&Name::fixed(BASE));
-    let switch = switch(&table, base.unwrap_or_default(), false);
-    (create(in_force), switch)
+    Again {
+        marks,
+        create: create(in_force),
+        unmark,
+        switch: switch(&table, base.unwrap_or_default(), false),
+    }
+}
+
+/// Empties what a mark is compared with, and what writes one.
+fn unmark(in_force: &Ruleset) -> Transaction {
+    let is = |name: &Name, fixed: &str| {
+        let split = name.split_epoch();
+        split.is_some_and(|(name, _)| name.as_str() == fixed)
+    };
+    let mut transaction = Transaction::new(in_force.table.clone());
+    for (name, set) in &in_force.sets {
+        if is(name, GENERATION) {
+            let (set, elements) = (name.clone(), set.elements.clone());
+            transaction.delete(Target::Elements { set, elements });
+        }
+    }
+    for name in in_force.chains.keys().filter(|name| is(name, WRITE_MARK)) {
+        transaction.flush_chain(name.clone());
+    }
+    transaction
 }
 
 /// Makes a table write and accept this generation, and tell it.

@@ -128,14 +128,19 @@ impl Node {
     /// What is in force can be brought into an empty kernel just as it is: after a boot.
     fn check_again(&self, in_force: &InForce, context: &str) {
         let mut empty = FakeKernel::new();
-        let (create, switch) = again(self.live.contents().unwrap().clone());
-        empty.apply(&create).unwrap();
+        let again = again(self.live.contents().unwrap().clone());
+        let bits = in_force.generation().map(|(bits, _)| bits);
+        assert_eq!(again.marks, bits, "{context}");
+        empty.apply(&again.create).unwrap();
         let table = config().table;
         let before = empty.outline(&table).unwrap().unwrap();
         assert_eq!(before.epoch(), None, "{context}: it leads nowhere yet");
-        empty.apply(&switch).unwrap();
+        empty.apply(&again.switch).unwrap();
         let booted = empty.list(&table).unwrap();
         assert_eq!(booted.as_ref(), Some(in_force), "{context}");
+        empty.apply(&again.unmark).unwrap();
+        let unmarked = empty.outline(&table).unwrap().unwrap();
+        assert_eq!(unmarked.generation(), None, "{context}");
     }
 
     /// The mark of a flow that is accepted now.

@@ -114,6 +114,11 @@ impl<K: Kernel, N: Notices> Dataplane<K, N> {
         self.guard.due()
     }
 
+    /// Whether others change the table so often that undoing it has to wait.
+    pub fn is_fought(&mut self) -> bool {
+        self.due().is_some_and(|due| due > Instant::now())
+    }
+
     /// How many repairs were made.
     pub fn repairs(&self) -> u64 {
         self.guard.repairs()

@@ -84,6 +84,10 @@ fn put_saved_in_force(nft: &mut Nft, config: &Config, node: &str, store: &Store)
         Ok(Restored::Loaded) => {
             tracing::info!("the saved rules are in force until the API server tells newer ones");
         }
+        Ok(Restored::Unmarked) => tracing::warn!(
+            "the saved rules are in force until the API server tells newer ones; they were made with other mark bits, \
+             so they judge each packet and use none"
+        ),
         Ok(Restored::InForceAlready) => tracing::info!("rules of an earlier process are in force"),
         Ok(Restored::NotOurs) => tracing::warn!(
             saved_for = saved.node,
@@ -93,7 +97,8 @@ fn put_saved_in_force(nft: &mut Nft, config: &Config, node: &str, store: &Store)
         Ok(Restored::TableOfOthers { found }) => tracing::error!(
             table = %config.table,
             found,
-            "somebody else has made a table of this name, so the saved rules are not put in force"
+            "somebody else has made a table of this name, so the saved rules are not put in force; \
+             if nobody needs it, take it away with nft, otherwise give it another name"
         ),
         Err(error) => tracing::error!(%error, "the saved rules could not be put in force"),
     }

@@ -4,7 +4,6 @@ use nft_backend::config::Config;
 use nft_backend::digest::Digest;
 use nft_backend::generation::MarkBits;
 use nft_backend::kernel::{ApplyError, Kernel};
-use nft_backend::layout::mark_bits;
 use nft_backend::load;
 use nft_backend::nft::Nft;
 use nft_backend::ruleset::Ruleset;
@@ -40,14 +39,14 @@ impl Copied {
             String::from_utf8_lossy(&transaction.to_json()).into_owned()
         };
         let table = self.contents.table.to_string();
-        let mark_mask = mark_bits(&self.contents).map_or(0, MarkBits::mask);
-        let (create, switch) = load::again(self.contents);
+        let again = load::again(self.contents);
         Saved {
             node: self.node,
             table,
-            mark_mask,
-            create: text(&create),
-            switch: text(&switch),
+            mark_mask: again.marks.map(MarkBits::mask),
+            create: text(&again.create),
+            unmark: text(&again.unmark),
+            switch: text(&again.switch),
         }
     }
 }
@@ -57,6 +56,9 @@ impl Copied {
 pub enum Restored {
     /// They are in force now.
     Loaded,
+    /// They are in force now, and read and write no marks, since other bits are configured than they were made with: each
+    /// packet of a flow is judged.
+    Unmarked,
     /// Rules of an earlier process are in force, which are at least as new.
     InForceAlready,
     /// They are another node's or another table's.
@@ -106,12 +108,19 @@ pub fn restore(
         }
     }
     nft.apply_saved(saved.create.as_bytes())?;
-    // The bits that these rules read, which need not be those that are configured now.
-    if let Ok(bits) = MarkBits::from_mask(saved.mark_mask) {
-        nft.clear_marks(bits)?;
-    }
+    let restored = match (saved.mark_mask, config.marks) {
+        (Some(mask), Some(bits)) if mask == bits.mask() => {
+            nft.clear_marks(bits)?;
+            Restored::Loaded
+        }
+        (Some(_), _) => {
+            nft.apply_saved(saved.unmark.as_bytes())?;
+            Restored::Unmarked
+        }
+        (None, _) => Restored::Loaded,
+    };
     nft.apply_saved(saved.switch.as_bytes())?;
-    Ok(Restored::Loaded)
+    Ok(restored)
 }
 
 /// Takes our table away.

@@ -230,6 +230,31 @@ fn a_table_that_somebody_deleted_is_made_again() {
 }
 
 #[test]
+fn a_table_whose_repair_has_to_wait_is_not_told_as_in_force() {
+    let (mut enforcer, shared, held) = enforcer();
+    let pods = |name, address| vec![batch(Kind::Pods, vec![pod(name, address)])];
+    enforcer.sync(pods("web", "10.0.0.1")).unwrap();
+    let until = loop {
+        assert!(shared.document()["error"].is_null());
+        held.lose_all(true);
+        if let Handled::Postponed { until } = enforcer.look().unwrap() {
+            break until;
+        }
+    };
+    let error = || shared.document()["error"].clone();
+    let waits = |error: &Value| error.as_str().is_some_and(|error| error.contains("again"));
+    assert!(waits(&error()), "{}", error());
+    // Neither does an update make up for it.
+    enforcer.sync(pods("db", "10.0.0.2")).unwrap();
+    assert!(waits(&error()), "{}", error());
+    assert_eq!(shared.document()["counts"]["pods"], 1);
+    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    assert!(matches!(enforcer.look().unwrap(), Handled::Repaired(_)));
+    assert!(error().is_null());
+    assert_eq!(shared.document()["counts"]["pods"], 2);
+}
+
+#[test]
 fn addresses_of_the_nodes_pods_are_told_when_rules_are_in_force_for_them() {
     let (enforcer, _, held) = enforcer();
     let (sender, mut told) = watch::channel(Addresses::new());

@@ -152,13 +152,14 @@ async fn nothing_is_applied_before_all_kinds_were_seen_as_a_whole() {
 async fn many_changes_under_load_are_one_update() {
     let running = start_complete().await;
     sleep(Duration::from_secs(1)).await;
+    let loaded = transactions(&running);
     running
         .queue
         .send(batch(Kind::Pods, Some(pod(1)), false))
         .await
         .unwrap();
     settle(|| pods(&running) == 1).await;
-    let before = syncs(&running);
+    let (before, applied) = (syncs(&running), transactions(&running));
     // All within the window after the first, which went out at once.
     for number in 2..=40 {
         running
@@ -169,6 +170,8 @@ async fn many_changes_under_load_are_one_update() {
     }
     settle(|| pods(&running) == 40).await;
     assert_eq!(syncs(&running), before + 1);
+    let of_one_pod = applied - loaded;
+    assert_eq!(transactions(&running), applied + of_one_pod);
 }
 
 /// With time as it is, by which a sync takes some, so that the window after it is the longest.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use nopal_harness::Signal;
+use nopal_harness::{Process, Signal};
 use serde_json::{Value, json};
 
 use crate::agents::PROGRAM;
@@ -36,6 +36,24 @@ pub(crate) fn from(app: &str) -> Value {
         "podSelector": {"matchLabels": {"app": "db"}},
         "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": app}}}]}],
     })
+}
+
+/// What the agents know becomes older than anything that etcd still has: they stand still while the cluster changes.
+pub(crate) fn outdate(
+    cluster: &mut Cluster,
+    agents: &[Process],
+    change: impl FnOnce(&mut Cluster),
+) {
+    for agent in agents {
+        agent.signal(Signal::SIGSTOP).unwrap();
+    }
+    change(cluster);
+    cluster.control_plane.kill_apiserver().unwrap();
+    cluster.control_plane.compact_etcd().unwrap();
+    cluster.control_plane.start_apiserver().unwrap();
+    for agent in agents {
+        agent.signal(Signal::SIGCONT).unwrap();
+    }
 }
 
 #[test]
@@ -67,20 +85,12 @@ fn an_api_server_that_stalls_dies_and_forgets_opens_nothing_and_loses_nothing() 
     prober.take(&cluster);
     cluster.agrees("after it came back");
 
-    // What the agents know is older than anything that etcd still has.
-    for agent in &agents {
-        agent.signal(Signal::SIGSTOP).unwrap();
-    }
-    cluster.change("Pod", "shop", "web", |pod| label(pod, "app", "other"));
-    prober.take(&cluster);
-    cluster.apply(policy("ops", "deny", &json!({"podSelector": {}})));
-    prober.take(&cluster);
-    cluster.control_plane.kill_apiserver().unwrap();
-    cluster.control_plane.compact_etcd().unwrap();
-    cluster.control_plane.start_apiserver().unwrap();
-    for agent in &agents {
-        agent.signal(Signal::SIGCONT).unwrap();
-    }
+    outdate(&mut cluster, &agents, |cluster| {
+        cluster.change("Pod", "shop", "web", |pod| label(pod, "app", "other"));
+        prober.take(cluster);
+        cluster.apply(policy("ops", "deny", &json!({"podSelector": {}})));
+        prober.take(cluster);
+    });
     cluster.agrees("after a list anew");
     prober.finish(&cluster);
     for agent in &agents {

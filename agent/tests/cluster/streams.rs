@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use nopal_harness::{Asked, Shape, Signal};
+use nopal_harness::{Asked, Shape};
 use serde_json::json;
 
 use crate::cluster::{Cluster, eventually};
-use crate::faults::{RATE, from, isolate};
+use crate::faults::{RATE, from, isolate, outdate};
 use crate::flows::{datagrams, topology};
 use crate::objects::{self, NODES, policy};
 use crate::prober::Prober;
@@ -41,18 +41,10 @@ fn lists_are_streams_also_after_the_api_server_has_died_and_forgotten() {
     prober.take(&cluster);
     cluster.agrees("after the API server came back");
 
-    // What the agents know is older than anything that etcd still has.
-    for agent in &agents {
-        agent.signal(Signal::SIGSTOP).unwrap();
-    }
-    cluster.delete("NetworkPolicy", "ops", "deny");
-    prober.take(&cluster);
-    cluster.control_plane.kill_apiserver().unwrap();
-    cluster.control_plane.compact_etcd().unwrap();
-    cluster.control_plane.start_apiserver().unwrap();
-    for agent in &agents {
-        agent.signal(Signal::SIGCONT).unwrap();
-    }
+    outdate(&mut cluster, &agents, |cluster| {
+        cluster.delete("NetworkPolicy", "ops", "deny");
+        prober.take(cluster);
+    });
     cluster.agrees("after a list anew");
     // Of some kinds everything had reached the agents before they stood still; these need no list.
     let listed = |asked: &BTreeMap<String, usize>| asked.values().sum::<usize>();

@@ -146,3 +146,30 @@ fn write_change(f: &mut fmt::Formatter<'_>, change: &Change, count: usize) -> fm
         Object::Element => write!(f, "{count} element{plural} of {name} {way}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_names_its_process_or_where_that_is_not_told_its_port() {
+        let mut commit = Commit {
+            port: 4_026_531_840,
+            process: Some(Process {
+                pid: 7,
+                name: "nft".to_owned(),
+            }),
+            changes: Changes::default(),
+        };
+        commit.changes.add(Change {
+            object: Object::Chain,
+            name: Name::fixed("stranger"),
+            way: Way::Added,
+        });
+        let told = "chain stranger added";
+        assert_eq!(commit.to_string(), format!("process 7 (nft): {told}"));
+        commit.process = None;
+        let port = "a process with netlink port 4026531840";
+        assert_eq!(commit.to_string(), format!("{port}: {told}"));
+    }
+}

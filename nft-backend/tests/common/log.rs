@@ -5,13 +5,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// While there is one subscriber alone, tracing asks the thread that comes to a message first whether anybody wants it,
 /// and keeps its answer for all threads. So there is always another one.
 static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines(Arc::default())));
 
-/// Does a job, and gives what this thread logged meanwhile: a line for each message, with its fields.
+/// Does a job, and gives what this thread warned of meanwhile: a line for each message, with its fields.
 pub(crate) fn logged<T>(job: impl FnOnce() -> T) -> (T, Vec<String>) {
     LazyLock::force(&BESIDE);
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -23,8 +23,8 @@ pub(crate) fn logged<T>(job: impl FnOnce() -> T) -> (T, Vec<String>) {
 struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
