@@ -9,22 +9,33 @@
 //! (module [`under_way`](crate::under_way) has which changes these are): readers of rules are in an RCU section from the hook
 //! on, and [`wait`] ends after a grace period.
 
+use std::fs;
 use std::path::Path;
 
 use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::netlink;
 
-/// Waits until every packet is through that came to the hook before this call; some ten milliseconds. It has two ways, of
-/// which each alone will do where the kernel has it: `membarrier`, whose global command waits for a grace period on
-/// machines of several processors, and the close of a netfilter socket, which waits for what the transactions before have
+/// Which processors are at work, as `0` or `0-3,8`.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// Waits until every packet is through that came to the hook before this call; some ten milliseconds. It has two ways:
+/// `membarrier`, whose global command waits for a grace period on machines of several processors (and fails where some of
+/// them are `nohz_full`), and elsewhere the close of a netfilter socket, which waits for what the transactions before have
 /// left to be freed, and so for the grace period that goes before that.
 pub(crate) fn wait(namespace: Option<&Path>) {
-    if let Err(error) = membarrier(MembarrierCommand::Global) {
-        tracing::debug!(%error, "the kernel has no global membarrier");
+    match membarrier(MembarrierCommand::Global) {
+        Ok(()) if has_several_processors() => return,
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%error, "the kernel has no global membarrier"),
     }
     match netlink::open(namespace) {
         Ok(socket) => drop(socket),
         Err(error) => tracing::debug!(%error, "no netfilter socket to wait with"),
     }
+}
+
+fn has_several_processors() -> bool {
+    let online = fs::read_to_string(ONLINE).unwrap_or_default();
+    online.contains(['-', ','])
 }
