@@ -382,15 +382,24 @@ fn stage(direction: Direction, way: Way) -> Name {
 
 /// `in4`, `eg6r`: the map from a local pod's address to its class chain.
 fn dispatch_map(direction: Direction, way: Way, family: Family) -> Name {
-    let stem = match direction {
-        Direction::Ingress => "in",
-        Direction::Egress => "eg",
-    };
+    let stem = dispatch_stem(direction);
     let suffix = match way {
         Way::Original => "",
         Way::Reversed => "r",
     };
     Name::fixed(format!("{stem}{}{suffix}", family.digit()))
+}
+
+/// Whether a map holds the dispatch of this direction, by its name with or without an epoch. All maps are of dispatch.
+pub(crate) fn is_dispatch_of(map: &Name, direction: Direction) -> bool {
+    map.as_str().starts_with(dispatch_stem(direction))
+}
+
+const fn dispatch_stem(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "in",
+        Direction::Egress => "eg",
+    }
 }
 
 /// The direction whose dispatch a map of this name holds.

@@ -17,9 +17,8 @@ use crate::class_chain::{
     Direction, is_of_class_in, is_of_ports_of_shared_peers, is_of_shared_peers,
 };
 use crate::element::Element;
-use crate::layout::direction_of;
+use crate::layout::is_dispatch_of;
 use crate::names::Name;
-use crate::placement::logical_name;
 use crate::ruleset::Ruleset;
 use crate::transaction::{Command, Object, Target, Transaction};
 use crate::value::AddressRange;
@@ -59,7 +58,7 @@ fn takes_egress(table: &Ruleset, command: &Command) -> bool {
             decides(set, Direction::Egress) && concern(table, Direction::Ingress, elements)
         }
         Command::Add(Object::Entries { map, .. }) => {
-            leads(map, Direction::Egress) && isolates(table, Direction::Ingress)
+            is_dispatch_of(map, Direction::Egress) && isolates(table, Direction::Ingress)
         }
         _ => false,
     }
@@ -74,7 +73,7 @@ fn gives_ingress(table: &Ruleset, command: &Command) -> bool {
                 && concern(table, Direction::Egress, elements)
         }
         Command::Delete(Target::Entries { map, .. }) => {
-            leads(map, Direction::Ingress) && isolates(table, Direction::Egress)
+            is_dispatch_of(map, Direction::Ingress) && isolates(table, Direction::Egress)
         }
         _ => false,
     }
@@ -101,14 +100,10 @@ fn decides(set: &Name, direction: Direction) -> bool {
     is_of_shared_peers(set) || is_of_class_in(set, direction)
 }
 
-fn leads(map: &Name, direction: Direction) -> bool {
-    direction_of(&logical_name(map)) == Some(direction)
-}
-
 /// The entries of the pods that are isolated in this direction.
 fn entries(table: &Ruleset, direction: Direction) -> impl Iterator<Item = &BTreeMap<IpAddr, Name>> {
     let maps = table.maps.iter();
-    let maps = maps.filter(move |(name, _)| leads(name, direction));
+    let maps = maps.filter(move |(name, _)| is_dispatch_of(name, direction));
     maps.map(|(_, map)| &map.entries)
 }
 
@@ -118,9 +113,11 @@ fn isolates(table: &Ruleset, direction: Direction) -> bool {
 
 /// Whether some element is about a pod that is isolated in this direction, or about every peer.
 fn concern(table: &Ruleset, direction: Direction, elements: &BTreeSet<Element>) -> bool {
+    let isolated: Vec<_> = entries(table, direction).collect();
     let is_isolated = |peers: AddressRange| {
         let ends = peers.first()..=peers.last();
-        entries(table, direction).any(|entries| entries.range(ends.clone()).next().is_some())
+        let mut maps = isolated.iter();
+        maps.any(|entries| entries.range(ends.clone()).next().is_some())
     };
     elements
         .iter()
